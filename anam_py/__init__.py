@@ -1,6 +1,6 @@
 """A local memory for code: crawls a code base, embeds it, and answers questions about it in process, with no server.
 
-Names are loaded when they are first used, so that importing the package is nearly free.
+Names are loaded when they are first used, so importing the package is nearly free.
 """
 
 import importlib
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# MemoryError is left to anam_py.exceptions: a star import must not hide the built-in one.
+# MemoryError stays in anam_py.exceptions: a star import must not hide the built-in one.
 __all__ = [
     "AnamError",
     "AxiomError",
@@ -25,37 +25,29 @@ __all__ = [
     "HTMError",
     "OrchestratorError",
     "ValidationError",
-    "__version__",
     "configure_ffi",
     "diff_ops",
     "get_ffi_config",
     "show_versions",
 ]
 
-_HOME = {
-    "AnamError": "anam_py.exceptions",
-    "AxiomError": "anam_py.exceptions",
-    "CodeBaseCrawler": "anam_py.crawler",
-    "CrawlerError": "anam_py.exceptions",
-    "HTMCore": "anam_py.store",
-    "HTMError": "anam_py.exceptions",
-    "OrchestratorError": "anam_py.exceptions",
-    "ValidationError": "anam_py.exceptions",
-    "configure_ffi": "anam_py.config",
-    "diff_ops": "anam_py.store",
-    "get_ffi_config": "anam_py.config",
-    "show_versions": "anam_py._versions",
+_HOMES = {
+    "_versions": ("show_versions",),
+    "config": ("configure_ffi", "get_ffi_config"),
+    "crawler": ("CodeBaseCrawler",),
+    "exceptions": ("AnamError", "AxiomError", "CrawlerError", "HTMError", "OrchestratorError", "ValidationError"),
+    "store": ("HTMCore", "diff_ops"),
 }
+_HOME_OF = {name: f"{__name__}.{home}" for home, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    home = _HOME.get(name)
-    if home is None:
+    if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(home), name)
+    value = getattr(importlib.import_module(_HOME_OF[name]), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
+    return sorted({*globals(), *_HOME_OF})

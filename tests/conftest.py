@@ -1,0 +1,33 @@
+"""Fixtures that every test shares."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from anam_py import config
+
+
+@pytest.fixture(autouse=True)
+def default_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Give every test the default settings, whatever the environment and the tests before it set."""
+    for variable in [name for name in os.environ if name.removeprefix("ANAM_").lower() in config.Settings.__slots__]:
+        monkeypatch.delenv(variable)
+    config.reset_defaults()
+    yield
+    monkeypatch.undo()
+    config.reset_defaults()
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Return a random generator with a fixed seed."""
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def store_path(tmp_path: Path) -> Path:
+    """Return a path where no store is yet."""
+    return tmp_path / "store"
