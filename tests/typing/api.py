@@ -1,0 +1,60 @@
+"""Real usage that must type-check; mypy reads this file, nothing runs it."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import anam_py
+from anam_py import CodeBaseCrawler, HTMCore, ValidationError, configure_ffi, diff_ops, get_ffi_config, show_versions
+from anam_py.embedding import Embedder, default_embedder
+from anam_py.exceptions import AnamError, MemoryError
+
+version: str = anam_py.__version__
+configure_ffi({"thread_pool_size": 8, "log_level": "INFO"})
+settings: dict[str, Any] = get_ffi_config()
+show_versions()
+
+embedder: Embedder = default_embedder()
+vectors: npt.NDArray[np.float32] = embedder.embed(["def main(): ..."], kind="document")
+
+
+def store(path: Path) -> None:
+    with HTMCore(path, shard_count=8) as htm:
+        htm.store_embedding("src/model.py", vectors[0], {"language": "python"})
+        htm.store_embedding("src/model.py", [0.5] * 768, {}, diff_ops("old\n", "new\n"), text="new\n")
+        record = htm.get_embedding("src/model.py")
+        if record is not None:
+            language: str = record["metadata"]["language"]
+            print(language)
+        for key, score, found in htm.search_similar(vectors[0], limit=5, min_similarity=0.7):
+            print(f"{key}: {score:.3f}", found["metadata"])
+        resonance: float = htm.calculate_resonance(vectors[0], vectors[0])
+        used: int = htm.get_memory_stats()["used_bytes"]
+        print(resonance, used, len(htm), "src/model.py" in htm)
+
+
+async def store_async(htm: HTMCore) -> None:
+    await asyncio.gather(*(htm.store_embedding_async(f"file_{i}.py", vectors[0], {"id": i}) for i in range(3)))
+    results = await htm.search_similar_async(vectors[0], limit=5)
+    print(results[0][0].upper(), results[0][1] + 1.0)
+
+
+def crawl(htm: HTMCore, root: str) -> None:
+    crawler = CodeBaseCrawler(htm)
+    results: list[dict[str, Any]] = crawler.crawl_directory(path=root, include_patterns=["*.py"])
+    print(results)
+    for hit in crawler.search("parse command line arguments", limit=3):
+        print(hit.path, hit.start_line, hit.score)
+
+
+try:
+    configure_ffi({})
+except ValidationError as wrong:
+    value_error: ValueError = wrong
+except MemoryError as full:
+    builtin: Exception = full
+except AnamError as error:
+    print(error)
