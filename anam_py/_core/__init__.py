@@ -1,0 +1,318 @@
+"""The compiled core: exact top-k, resonance, and tokens, as functions of NumPy arrays.
+
+This is the only importer of the extension modules, and owns what they leave to it: contiguity, empty input, and the
+number of threads. Its arguments have been validated (``anam_py._validation``).
+
+::
+
+    norms, scores, top_k ──► scan.pyx ──► simd.h (one table of instruction sets)
+    mean_field, resonance ─► resonance.pyx
+    subtokens, lexemes, hash_tokens ─► tokens.pyx
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+try:
+    from anam_py._core import resonance as _resonance
+    from anam_py._core import scan as _scan
+    from anam_py._core import tokens as _tokens
+except ModuleNotFoundError as error:
+    raise ImportError(
+        "the compiled core of anam_py is missing: install the package (pip install .), "
+        "or in a checkout run python setup.py build_ext --inplace"
+    ) from error
+
+__all__ = [
+    "OPENMP",
+    "Candidates",
+    "Rows",
+    "effective_threads",
+    "hash_tokens",
+    "lexemes",
+    "mean_field",
+    "norms",
+    "pair_cosine",
+    "resonance",
+    "scores",
+    "simd_level",
+    "simd_levels",
+    "subtokens",
+    "top_k",
+]
+
+OPENMP: bool = _scan.OPENMP
+
+# Waking a thread costs about as much as reading this many bytes of rows.
+_BYTES_PER_THREAD = 4 * 2**20
+
+# Above this, one partial sort of all approximate scores is cheaper than heaps.
+_MAX_HEAP = 1024
+
+# What a mean of unit vectors has to exceed to have a direction: their own rounding to single precision.
+_VANISHING = 2.0**-24
+
+_FloatOrArray = TypeVar("_FloatOrArray", float, NDArray[np.float64])
+
+
+class Rows(NamedTuple):
+    """A block of rows to scan.
+
+    Attributes
+    ----------
+    vectors : float32 ndarray of shape (n, D)
+        C-contiguous; may be read-only, as a memory map.
+    norms : float64 ndarray of shape (n,)
+        As `norms` gives them.
+    alive : uint8 ndarray of shape (n,), or None
+        0 for a row that is to be passed over; None where there is none.
+    """
+
+    vectors: NDArray[np.float32]
+    norms: NDArray[np.float64]
+    alive: NDArray[np.uint8] | None = None
+
+
+class Candidates(NamedTuple):
+    """Rows found, best first.
+
+    Attributes
+    ----------
+    block : int32 ndarray of shape (m,)
+    row : int64 ndarray of shape (m,)
+    score : float64 ndarray of shape (m,)
+    """
+
+    block: NDArray[np.int32]
+    row: NDArray[np.int64]
+    score: NDArray[np.float64]
+
+
+simd_level = _scan.simd_level
+simd_levels = _scan.simd_levels
+effective_threads = _scan.effective_threads
+
+
+def norms(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Give the norm of each row.
+
+    Parameters
+    ----------
+    vectors : float32 ndarray of shape (n, D)
+
+    Returns
+    -------
+    float64 ndarray of shape (n,)
+        The root of the sum of squares in double precision, in an order that is the same on every CPU.
+    """
+    out = np.empty(len(vectors))
+    if len(vectors):
+        _scan.norms(np.ascontiguousarray(vectors), out)
+    return out
+
+
+def scores(vectors: NDArray[np.float32], query: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Give the exact cosine of each row with a query.
+
+    Parameters
+    ----------
+    vectors : float32 ndarray of shape (n, D)
+    query : float32 ndarray of shape (D,)
+
+    Returns
+    -------
+    float64 ndarray of shape (n,)
+        The dot product in double precision, in an order that is the same on every CPU, over both norms; NaN where a
+        norm is zero.
+    """
+    out = np.empty(len(vectors))
+    if len(vectors):
+        _scan.scores(np.ascontiguousarray(vectors), np.ascontiguousarray(query), out)
+    return out
+
+
+def pair_cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    """Give the exact cosine of two vectors, the same in either order.
+
+    Parameters
+    ----------
+    a, b : float32 ndarray of shape (D,)
+
+    Returns
+    -------
+    float
+    """
+    return float(scores(a[np.newaxis], b)[0])
+
+
+def top_k(
+    blocks: Sequence[Rows], query: NDArray[np.float32], k: int, min_score: float = -np.inf, *, threads: int
+) -> Candidates:
+    """Find the rows whose exact score is not below that of the k-th best, nor below a minimum.
+
+    Parameters
+    ----------
+    blocks : sequence of Rows
+    query : float32 ndarray of shape (D,)
+    k : int
+        At least 1.
+    min_score : float
+    threads : int
+        At most how many to use.
+
+    Returns
+    -------
+    Candidates
+        By falling score, then by block and row. More than `k` where several have the k-th best score; fewer where
+        there are fewer. Rows without a direction (norm 0) have no score and are not among them.
+    """
+    query = np.ascontiguousarray(query)
+    query_norm = float(norms(query[np.newaxis])[0])
+    table = _scan.Blocks([_contiguous(rows) for rows in blocks], len(query))
+    if table.n_rows == 0 or not query_norm > 0:
+        return Candidates(np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0))
+    k = min(k, table.n_rows)
+    threads = _threads_for(table.n_rows * table.dimension * 4, threads)
+
+    approx = np.empty(table.n_rows, np.float32)
+    peaks = np.empty(table.n_spans, np.float32)
+    heaps = np.full((threads, k if k <= _MAX_HEAP else 0), -np.inf, np.float32)
+    unit = (query / query_norm).astype(np.float32)
+    _scan.approximate(table, unit, approx, peaks, heaps, threads)
+
+    slack = _scan.slack(table.dimension)
+    kth = _kth_best(heaps, k) if k <= _MAX_HEAP else _kth_best(approx[approx < np.inf], k)
+    # No cosine is below -1: the last term passes over dead rows, whose approximate score is -inf.
+    block, row = _scan.select(table, approx, peaks, max(kth - 2 * slack, min_score - slack, -2.0))
+    score = np.empty(len(row))
+    if len(row):
+        threads = _threads_for(len(row) * table.dimension * 4, threads)
+        _scan.rescore(table, query, query_norm, block, row, score, threads)
+
+    score = np.where(np.isnan(score), -np.inf, score)
+    threshold = max(_kth_best(score, k), min_score, -2.0)
+    order = np.lexsort((row, block, -score))
+    order = order[: np.searchsorted(-score[order], -threshold, side="right")]
+    return Candidates(block[order], row[order], score[order])
+
+
+def _kth_best(values: NDArray[Any], k: int) -> float:
+    """Give the k-th greatest value, or -inf where there are fewer."""
+    values = values.ravel()
+    return float(np.partition(values, len(values) - k)[len(values) - k]) if len(values) >= k else -np.inf
+
+
+def mean_field(blocks: Sequence[Rows], *, threads: int) -> NDArray[np.float32]:
+    """Give the direction of the mean of all rows, each taken as a unit vector.
+
+    Parameters
+    ----------
+    blocks : sequence of Rows
+    threads : int
+        At most how many to use.
+
+    Returns
+    -------
+    float32 ndarray of shape (D,)
+        A unit vector, the same bits for any order of rows and blocks and any number of threads: the sum is one of
+        integers. Zero where the mean is no longer than the rounding of the rows.
+    """
+    dimension = blocks[0].vectors.shape[1]
+    threads = effective_threads(threads)
+    totals = np.zeros((threads, dimension), np.int64)
+    n_rows = 0
+    for vectors, norms_, alive in map(_contiguous, blocks):
+        if len(vectors):
+            _resonance.add_unit_rows(vectors, norms_, alive, totals, _threads_for(vectors.nbytes, threads))
+            n_rows += len(vectors) if alive is None else int(np.count_nonzero(alive))
+    return _resonance.direction(totals.sum(axis=0), n_rows, _VANISHING)
+
+
+def resonance(c: _FloatOrArray) -> _FloatOrArray:
+    """Give the resonance of cosines: ``clip(c * (1 + 0.1 * sin(pi * c)), 0, 1)``.
+
+    Parameters
+    ----------
+    c : float or float64 ndarray
+
+    Returns
+    -------
+    float or float64 ndarray
+        As `c`; the same bits on every CPU.
+    """
+    cosines = np.asarray(c, dtype=np.float64)
+    out = np.empty(cosines.size)
+    _resonance.resonances(np.ascontiguousarray(cosines).reshape(-1), out)
+    return out.reshape(cosines.shape) if isinstance(c, np.ndarray) else float(out[0])
+
+
+def subtokens(text: str) -> list[str]:
+    """Cut a text into the lower-cased words of its identifiers.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    list of str
+        In order. Identifiers are cut at case, underscore and digit borders, runs of more than 64 bytes after 64.
+    """
+    return _tokens.words(text, False).split()
+
+
+def lexemes(text: str) -> str:
+    """Give what the full-text index stores of a text.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    str
+        The words of `subtokens`, separated by spaces, each identifier of several words followed by itself as a whole:
+        lower-cased, without outer underscores, if it has at most 256 bytes.
+    """
+    return _tokens.words(text, True)
+
+
+def hash_tokens(texts: Sequence[str], dimension: int, *, threads: int = 1) -> NDArray[np.float32]:
+    """Hash texts to vectors by their words.
+
+    Parameters
+    ----------
+    texts : sequence of str
+    dimension : int
+    threads : int
+        At most how many to use.
+
+    Returns
+    -------
+    float32 ndarray of shape (n, D)
+        Unit rows, zero for a text without words. Each word of `subtokens` adds its weight, 1 + log of how often it
+        occurs, to four components with a sign each, which FNV-1a and SplitMix64 choose. The sums are of integers,
+        so the same text gives the same bits everywhere.
+    """
+    out = np.empty((len(texts), dimension), np.float32)
+    if len(texts):
+        threads = min(_threads_for(16 * sum(map(len, texts)), threads), len(texts))
+        _tokens.hash_texts(list(texts), out, threads)
+    return out
+
+
+def _contiguous(rows: Rows) -> Rows:
+    """Give the rows as the kernels take them, copying only what is not so already."""
+    return Rows(
+        np.ascontiguousarray(rows.vectors),
+        np.ascontiguousarray(rows.norms),
+        None if rows.alive is None else np.ascontiguousarray(rows.alive).view(np.uint8),
+    )
+
+
+def _threads_for(n_bytes: int, threads: int) -> int:
+    """Give the number of threads that `n_bytes` of rows are worth."""
+    return max(1, min(effective_threads(threads), n_bytes // _BYTES_PER_THREAD))

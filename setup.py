@@ -1,0 +1,174 @@
+"""Build the compiled core: its extensions, and the flags that this compiler proves to understand.
+
+Environment:
+    ANAM_OPENMP=0|1        forbid or require OpenMP; unset, its absence is a warning and a sequential build
+    ANAM_CYTHON_DEBUG=1    check bounds, overflow and initialisation in the compiled code
+"""
+
+import json
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError, LinkError, SetupError
+
+CORE = "anam_py/_core"
+MODULES = ("resonance", "scan", "tokens")
+DEBUG = os.environ.get("ANAM_CYTHON_DEBUG", "0") == "1"
+
+DIRECTIVES = {
+    "language_level": 3,
+    "boundscheck": DEBUG,
+    "initializedcheck": DEBUG,
+    "overflowcheck": DEBUG,
+    "wraparound": False,
+    "cdivision": True,
+}
+
+
+class Flags(NamedTuple):
+    """What to add to the command lines of the compiler and the linker."""
+
+    compile: tuple[str, ...] = ()
+    link: tuple[str, ...] = ()
+
+
+# By compiler type, each added on its own if the compiler takes it. No -march=native: the instruction set is chosen
+# when the program runs. No -ffast-math, and no contraction to FMA: answers are the same bits on every CPU.
+OPTIMISATION = {
+    "unix": (Flags(("-O3",)), Flags(("-ffp-contract=off",)), Flags(("-fopenmp-simd",))),
+    "mingw32": (Flags(("-O3",)), Flags(("-ffp-contract=off",)), Flags(("-fopenmp-simd",))),
+    "msvc": (Flags(("/O2",)), Flags(("/fp:precise",))),
+}
+
+# By compiler type, best first: the first that works is the one.
+OPENMP = {
+    "unix": (Flags(("-fopenmp",), ("-fopenmp",)),),
+    "mingw32": (Flags(("-fopenmp",), ("-fopenmp",)),),
+    "msvc": (Flags(("/openmp",)),),
+}
+
+# Apple's clang has no OpenMP of its own; these are where Homebrew (Arm, Intel) and MacPorts put LLVM's.
+LIBOMP_PREFIXES = ("/opt/homebrew/opt/libomp", "/usr/local/opt/libomp", "/opt/local/lib/libomp")
+
+TRIVIAL_PROGRAM = "int main(void) { return 0; }\n"
+OPENMP_PROGRAM = """\
+#include <omp.h>
+int main(void) {
+    int n = 0;
+    #pragma omp parallel reduction(+:n) num_threads(2)
+    n += omp_get_max_threads() > 0;
+    return n < 1;
+}
+"""
+
+
+def libomp_flags():
+    """Give one candidate for each folder of this Mac that holds libomp."""
+    prefixes = [Path(prefix) for prefix in LIBOMP_PREFIXES]
+    return tuple(
+        Flags(
+            ("-Xpreprocessor", "-fopenmp", f"-I{include}"),
+            (f"-L{lib}", "-lomp", f"-Wl,-rpath,{lib}"),
+        )
+        for prefix in prefixes
+        for lib in (prefix / "lib", prefix)
+        for include in (prefix / "include", Path("/opt/local/include/libomp"))
+        if (lib / "libomp.dylib").exists() and (include / "omp.h").exists()
+    )
+
+
+class BuildCore(build_ext):
+    """Build with the flags that a probe compiled, linked and ran."""
+
+    def build_extensions(self):
+        """Choose the flags, then build; all anew when the choice differs from that of the last build."""
+        flags = [*self._optimisation(), *self._openmp()]
+        compile_args = [argument for choice in flags for argument in choice.compile]
+        link_args = [argument for choice in flags for argument in choice.link]
+        for extension in self.extensions:
+            extension.extra_compile_args += compile_args
+            extension.extra_link_args += link_args
+        self._force_if_changed([compile_args, link_args, DIRECTIVES])
+        self.parallel = self.parallel or len(self.extensions)
+        super().build_extensions()
+
+    def _optimisation(self):
+        return [
+            choice for choice in OPTIMISATION.get(self.compiler.compiler_type, ()) if self._works(choice, TRIVIAL_PROGRAM)
+        ]
+
+    def _openmp(self):
+        wanted = os.environ.get("ANAM_OPENMP", "")
+        if wanted not in {"", "0", "1"}:
+            raise SetupError(f"ANAM_OPENMP is {wanted!r}; it forbids OpenMP with 0, requires it with 1, or is not set")
+        if wanted == "0":
+            return []
+        candidates = OPENMP.get(self.compiler.compiler_type, ())
+        if sys.platform == "darwin":
+            candidates += libomp_flags()
+        for choice in candidates:
+            if self._works(choice, OPENMP_PROGRAM):
+                return [choice]
+        if wanted == "1":
+            raise SetupError("ANAM_OPENMP=1 requires OpenMP, but no program that uses it could be compiled, linked and run")
+        warnings.warn("no OpenMP found: the core is built for one thread (macOS: brew install libomp)", stacklevel=2)
+        return []
+
+    def _works(self, flags, program):
+        """Say whether `program` can be compiled, linked and run with `flags`."""
+        folder = Path(self.build_temp) / "probe"
+        folder.mkdir(parents=True, exist_ok=True)
+        source = folder / "probe.c"
+        source.write_text(program)
+        try:
+            objects = self.compiler.compile([str(source)], output_dir=str(folder), extra_postargs=list(flags.compile))
+            self.compiler.link_executable(objects, str(folder / "probe"), extra_postargs=list(flags.link))
+        except (CompileError, LinkError):
+            return False
+        # A program for another machine cannot run here; that it links has to do.
+        if "_PYTHON_HOST_PLATFORM" in os.environ or "PYTHON_CROSSENV" in os.environ:
+            return True
+        executable = self.compiler.executable_filename(str(folder.resolve() / "probe"))
+        try:
+            return subprocess.run([executable], timeout=60, check=False).returncode == 0
+        except (OSError, subprocess.TimeoutExpired):
+            return False
+
+    def _force_if_changed(self, choice):
+        """Rebuild all when flags changed: timestamps do not show it."""
+        record = Path(self.build_temp) / "flags.json"
+        text = json.dumps(choice)
+        if not record.exists() or record.read_text() != text:
+            self.force = True
+        record.parent.mkdir(parents=True, exist_ok=True)
+        record.write_text(text)
+
+
+def extensions():
+    """List the extension modules of the core."""
+    return [
+        Extension(
+            f"{CORE}/{name}".replace("/", "."),
+            [f"{CORE}/{name}.pyx"],
+            include_dirs=[CORE],
+            depends=[f"{CORE}/simd.h", f"{CORE}/_openmp.pxd"],
+        )
+        for name in MODULES
+    ]
+
+
+setup(
+    ext_modules=cythonize(
+        extensions(),
+        build_dir="build/cython-debug" if DEBUG else "build/cython",
+        compiler_directives=DIRECTIVES,
+    ),
+    cmdclass={"build_ext": BuildCore},
+)
