@@ -11,7 +11,7 @@ import inspect
 import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from anam_py import config
@@ -20,11 +20,41 @@ __all__ = ["async_twin", "run"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Self_ = TypeVar("Self_")
+Owner = TypeVar("Owner")
 
-_lock = threading.Lock()
-_pool: ThreadPoolExecutor | None = None
-_size = 0
+
+class _Pool:
+    """A thread pool of the configured size, made when it is first needed.
+
+    The interpreter joins its threads at exit by itself.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._threads: ThreadPoolExecutor | None = None
+        self._size = 0
+
+    def submit(self, call: Callable[[], R]) -> Future[R]:
+        """Queue a call; when the size has changed a new pool takes it, and the old one finishes what it has."""
+        size = config.current().thread_pool_size
+        with self._lock:  # a pool that was just replaced accepts no more work
+            if self._threads is None or size != self._size:
+                if self._threads is not None:
+                    self._threads.shutdown(wait=False)
+                self._threads = ThreadPoolExecutor(size, thread_name_prefix="anam_py")
+                self._size = size
+            return self._threads.submit(call)
+
+    def forget(self) -> None:
+        """Drop the threads, which do not exist in a forked child, and the lock, which the parent may have held."""
+        self._lock = threading.Lock()
+        self._threads = None
+
+
+_pool = _Pool()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.forget)
 
 
 def run(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Awaitable[R]:
@@ -44,14 +74,12 @@ def run(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Await
         work; after that the work completes and its result is dropped.
     """
     call = functools.partial(contextvars.copy_context().run, function, *args, **kwargs)
-    with _lock:  # a pool that was just replaced accepts no more work
-        future = _current_pool().submit(call)
-    return asyncio.wrap_future(future)
+    return asyncio.wrap_future(_pool.submit(call))
 
 
 def async_twin(
-    method: Callable[Concatenate[Self_, P], R],
-) -> Callable[Concatenate[Self_, P], Coroutine[Any, Any, R]]:
+    method: Callable[Concatenate[Owner, P], R],
+) -> Callable[Concatenate[Owner, P], Coroutine[Any, Any, R]]:
     """Derive the ``_async`` form of a method: same signature, same documentation, run in the pool.
 
     Parameters
@@ -67,36 +95,10 @@ def async_twin(
     name = method.__name__
 
     @functools.wraps(method)
-    async def twin(self: Self_, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        return cast(R, await run(getattr(self, name), *args, **kwargs))
+    async def twin(self: Owner, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return cast("R", await run(getattr(self, name), *args, **kwargs))
 
     twin.__name__ = f"{name}_async"
     twin.__qualname__ = f"{method.__qualname__}_async"
     twin.__doc__ = f"Asynchronous form of :meth:`{name}`: the work runs in the thread pool.\n\n{inspect.getdoc(method) or ''}"
     return twin
-
-
-def _current_pool() -> ThreadPoolExecutor:
-    """Return the pool, made or replaced to have the configured size; a replaced one finishes the work it has.
-
-    The interpreter joins the pool's threads at exit by itself.
-    """
-    global _pool, _size
-    size = config.current().thread_pool_size
-    if _pool is None or size != _size:
-        if _pool is not None:
-            _pool.shutdown(wait=False)
-        _pool = ThreadPoolExecutor(size, thread_name_prefix="anam_py")
-        _size = size
-    return _pool
-
-
-def _after_fork_in_child() -> None:
-    """Drop the parent's pool: its threads do not exist in the child, and its lock may be held for ever."""
-    global _lock, _pool
-    _lock = threading.Lock()
-    _pool = None
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)

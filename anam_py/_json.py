@@ -5,12 +5,13 @@ are checked first. Plain ones (by far the most) take a fast, iterative check and
 converted one by one, which also finds the path of what cannot be converted.
 """
 
-import datetime
+import datetime as dt
 import json
 import math
 import os
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from types import NoneType
 from typing import Any, Final
 
 import numpy as np
@@ -26,7 +27,7 @@ MAX_LEVELS: Final = 64
 _MAX_DIGITS: Final = 4300
 _INT_BOUND: Final = 10**_MAX_DIGITS
 _MAX_POSITION: Final = 2**63 - 1
-_ATOMS: Final = frozenset({str, bool, float, type(None)})
+_ATOMS: Final = frozenset({str, bool, float, NoneType})
 _OPS: Final = ("insert", "delete", "replace")
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")).encode
@@ -179,26 +180,9 @@ class _Converter:
         self._budget -= 1
         if self._budget < 0:
             raise _too_large(self._name, "more")
-        if value is None or isinstance(value, bool):
-            return value
-        if isinstance(value, str):
-            return self._text(value)
-        if isinstance(value, (int, np.integer)):
-            return self._integer(int(value))
-        if isinstance(value, (float, np.floating)):
-            return self._float(float(value))
-        if isinstance(value, np.bool_):
-            return bool(value)
-        if isinstance(value, (datetime.date, datetime.time)):
-            return value.isoformat()
-        if isinstance(value, os.PathLike):
-            return self.convert(os.fspath(value))
-        if isinstance(value, np.datetime64) and not np.isnat(value):
-            return str(value)
-        if isinstance(value, np.ndarray) and value.size <= MAX_METADATA_BYTES:
-            return self.convert(self._array(value))
-        if isinstance(value, (dict, list)):
-            return self._container(value)
+        for kinds, turn in self._TURNS:
+            if isinstance(value, kinds):
+                return turn(self, value)
         raise self._refusal(f"a {type(value).__name__} cannot be stored as JSON; {_advice(value)}")
 
     def _container(self, value: Any) -> Any:
@@ -230,20 +214,43 @@ class _Converter:
             raise self._refusal(f"the text {reprlib.repr(value)} has a lone surrogate")
         return str.__str__(value)
 
-    def _integer(self, value: int) -> int:
-        if not -_INT_BOUND < value < _INT_BOUND:
+    def _integer(self, value: int | np.integer) -> int:
+        number = int(value)
+        if not -_INT_BOUND < number < _INT_BOUND:
             raise self._refusal(f"an integer must not have more than {_MAX_DIGITS:,} digits")
-        return value
+        return number
 
-    def _float(self, value: float) -> float:
-        if not math.isfinite(value):
-            raise self._refusal(f"{value} cannot be stored as JSON; use None or leave it out")
-        return value
+    def _float(self, value: float | np.floating) -> float:
+        number = float(value)
+        if not math.isfinite(number):
+            raise self._refusal(f"{number} cannot be stored as JSON; use None or leave it out")
+        return number
+
+    def _datetime64(self, value: np.datetime64) -> str:
+        if np.isnat(value):
+            raise self._refusal("NaT cannot be stored as JSON; use None or leave it out")
+        return str(value)
 
     def _array(self, value: "np.ndarray[Any, Any]") -> Any:
+        if value.size > self._budget:
+            raise _too_large(self._name, "more")
         if value.dtype.kind in "mM":  # as Python objects, nanoseconds would turn into plain integers
-            return list(value) if value.ndim else value[()]
-        return value.tolist()
+            return self.convert(list(value) if value.ndim else value[()])
+        return self.convert(value.tolist())
+
+    # The first that fits: bool is an int, datetime64 a NumPy scalar of its own.
+    _TURNS: tuple[tuple[tuple[type, ...], Callable[["_Converter", Any], Any]], ...] = (
+        ((NoneType, bool), lambda _, value: value),
+        ((np.bool_,), lambda _, value: bool(value)),
+        ((str,), _text),
+        ((int, np.integer), _integer),
+        ((float, np.floating), _float),
+        ((dict, list), _container),
+        ((dt.date, dt.time), lambda _, value: value.isoformat()),
+        ((os.PathLike,), lambda self, value: self.convert(os.fspath(value))),
+        ((np.datetime64,), _datetime64),
+        ((np.ndarray,), _array),
+    )
 
     def _refusal(self, reason: str) -> ValidationError:
         return ValidationError(f"{self._where()}: {reason}")

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
+from typing import Concatenate, Final, ParamSpec, Protocol, TypeVar
 
 __all__ = ["Profiler", "profiled"]
 
@@ -36,9 +36,7 @@ class _Durations:
     def summary(self) -> dict[str, float]:
         """Return the figures in milliseconds; a percentile is the nearest-rank one, so always a duration that occurred."""
         ordered = sorted(self.recent)
-        percentiles = {
-            f"p{p}_duration_ms": ordered[math.ceil(p / 100 * len(ordered)) - 1] * 1000 for p in (50, 95, 99)
-        }
+        percentiles = {f"p{p}_duration_ms": ordered[math.ceil(p / 100 * len(ordered)) - 1] * 1000 for p in (50, 95, 99)}
         return {
             "count": self.count,
             "avg_duration_ms": self.total / self.count * 1000,

@@ -287,7 +287,7 @@ def check_similarity(value: object, name: str = "min_similarity") -> float:
     ValidationError
         If it is no real number, NaN or infinite.
     """
-    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+    if not isinstance(value, bool) and isinstance(value, numbers.Real):
         try:
             number = float(value)
         except OverflowError:

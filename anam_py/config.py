@@ -114,8 +114,16 @@ _KINDS: Final[dict[str, _Kind]] = {
     "cache_size_mb": _Integer(0, _MAX_MB),
 }
 
-_lock = threading.RLock()
-_settings: Settings | None = None
+
+class _State:
+    """The settings in force; none before they are first asked for."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.settings: Settings | None = None
+
+
+_state = _State()
 
 
 def configure_ffi(settings: Mapping[str, Any]) -> None:
@@ -138,16 +146,11 @@ def configure_ffi(settings: Mapping[str, Any]) -> None:
     --------
     >>> configure_ffi({"thread_pool_size": 8, "cache_size_mb": 512})
     """
-    global _settings
     if not isinstance(settings, Mapping):
-        raise ValidationError(
-            f"configure_ffi needs a mapping of settings, got {type(settings).__name__}. {_valid_settings()}"
-        )
+        raise ValidationError(f"configure_ffi needs a mapping of settings, got {type(settings).__name__}. {_valid_settings()}")
     changes = {name: _checked(name, value) for name, value in settings.items()}
-    with _lock:
-        settings_before = current()
-        _settings = dataclasses.replace(settings_before, **changes)
-        _apply_logging(_settings)
+    with _state.lock:
+        _put_in_force(dataclasses.replace(current(), **changes))
 
 
 def get_ffi_config() -> dict[str, Any]:
@@ -179,7 +182,7 @@ def current() -> Settings:
     ValidationError
         If an environment variable that sets a start value is wrong.
     """
-    return _settings or _first_settings()
+    return _state.settings or _first_settings()
 
 
 def reset_defaults() -> Settings:
@@ -195,16 +198,19 @@ def reset_defaults() -> Settings:
     ValidationError
         If an environment variable is wrong; the settings then stay as they were.
     """
-    global _settings
-    with _lock:
-        _settings = _from_environment()
-        _apply_logging(_settings)
-        return _settings
+    with _state.lock:
+        return _put_in_force(_from_environment())
 
 
 def _first_settings() -> Settings:
-    with _lock:
-        return _settings or reset_defaults()
+    with _state.lock:
+        return _state.settings or reset_defaults()
+
+
+def _put_in_force(settings: Settings) -> Settings:
+    _apply_logging(settings)
+    _state.settings = settings
+    return settings
 
 
 def _from_environment() -> Settings:

@@ -96,11 +96,11 @@ def is_module(name: str) -> bool:
 
 def room_of(module: str) -> str:
     """Return the room of a module of ours, "" for the package itself."""
-    return (module.split(".") + [""])[1]
+    return module.partition(".")[2].partition(".")[0]
 
 
 def room_of_file(file: str) -> str:
-    return file.split("/")[0].removesuffix(".py")
+    return file.partition("/")[0].removesuffix(".py")
 
 
 IMPORTS = [found for path in sorted(PACKAGE.rglob("*.py")) for found in imports_of(path)]

@@ -92,7 +92,7 @@ def test_a_wrong_value_is_named_together_with_what_is_valid(name: str, value: ob
 
 
 def test_an_unknown_setting_is_refused_and_the_closest_one_suggested() -> None:
-    with pytest.raises(ValidationError, match="'cache_size'.* Did you mean 'cache_size_mb'") as caught:
+    with pytest.raises(ValidationError, match=r"'cache_size'.* Did you mean 'cache_size_mb'") as caught:
         configure_ffi({"cache_size": 512})
     assert all(valid in str(caught.value) for valid in REFERENCE)
 

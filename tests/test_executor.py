@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import inspect
+import os
 import subprocess
 import sys
 import threading
@@ -35,7 +36,7 @@ class Polite(Service):
 
     def greet(self, name: str, *, loud: bool = False) -> str:
         """Return a polite greeting."""
-        return f"good morning, {name}"
+        return f"good morning, {name}{'!' * loud}"
 
 
 def test_the_async_form_gives_what_the_sync_form_gives() -> None:
@@ -147,8 +148,7 @@ def test_work_cancelled_under_way_is_completed() -> None:
 
     async def main() -> None:
         task = asyncio.ensure_future(run(work))
-        while not started.is_set():
-            await asyncio.sleep(0.001)
+        await asyncio.to_thread(started.wait, 30)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -161,7 +161,7 @@ def python(code: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
 
 
-@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="needs fork")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_child_gets_a_pool_of_its_own() -> None:
     result = python(
         "import asyncio, os, sys\n"

@@ -85,9 +85,7 @@ def test_reset_forgets_what_was_measured() -> None:
 
 def test_records_of_many_threads_are_all_counted() -> None:
     profiler = Profiler()
-    threads = [
-        threading.Thread(target=lambda: [profiler.record("get", 0.001) for _ in range(2000)]) for _ in range(8)
-    ]
+    threads = [threading.Thread(target=lambda: [profiler.record("get", 0.001) for _ in range(2000)]) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 
 import anam_py
 
@@ -67,6 +68,4 @@ def test_a_star_import_loads_neither_torch_nor_the_command_line() -> None:
 
 
 def test_the_version_is_that_of_the_installed_distribution() -> None:
-    from importlib.metadata import version
-
     assert anam_py.__version__ == version("anam_py")

@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from anam_py.embedding import Embedder, default_embedder
 
 import anam_py
-from anam_py import CodeBaseCrawler, HTMCore, ValidationError, configure_ffi, diff_ops, get_ffi_config, show_versions
-from anam_py.embedding import Embedder, default_embedder
-from anam_py.exceptions import AnamError, MemoryError
+from anam_py import CodeBaseCrawler, HTMCore, ValidationError, configure_ffi, diff_ops, exceptions, get_ffi_config, show_versions
 
 version: str = anam_py.__version__
 configure_ffi({"thread_pool_size": 8, "log_level": "INFO"})
@@ -54,7 +53,7 @@ try:
     configure_ffi({})
 except ValidationError as wrong:
     value_error: ValueError = wrong
-except MemoryError as full:
+except exceptions.MemoryError as full:
     builtin: Exception = full
-except AnamError as error:
+except exceptions.AnamError as error:
     print(error)

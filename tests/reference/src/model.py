@@ -12,7 +12,7 @@ class Perceptron:
 
     def predict(self, features: list[float]) -> int:
         """Return 1 or -1."""
-        total = self.bias + sum(w * x for w, x in zip(self.weights, features))
+        total = self.bias + sum(w * x for w, x in zip(self.weights, features, strict=True))
         return 1 if total >= 0 else -1
 
     def learn(self, features: list[float], label: int) -> bool:
