@@ -1,0 +1,11 @@
+"""The store: embeddings with metadata, text and history, durable and searched exactly.
+
+Only what is listed here is for other rooms; nothing outside this one opens its files.
+"""
+
+from anam_py.store.diff import diff_ops
+from anam_py.store.htm import HTMCore
+from anam_py.store.ledger import Entry, FileState, Ledger
+from anam_py.store.maintenance import Problem
+
+__all__ = ["Entry", "FileState", "HTMCore", "Ledger", "Problem", "diff_ops"]

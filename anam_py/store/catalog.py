@@ -1,0 +1,503 @@
+"""The catalog: everything about a store but the bulk of its vectors, in one SQLite file.
+
+The only importer of sqlite3. Exactly one connection writes and checkpoints (older SQLite can
+lose commits when two do); readers borrow ``mode=ro`` connections from a pool. The file must
+never be opened and closed by other means: that would drop SQLite's POSIX locks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from anam_py.exceptions import HTMError
+from anam_py.store import text
+from anam_py.store.schema import APPLICATION_ID, FORMAT, TABLES
+
+SQLITE_VERSION = sqlite3.sqlite_version
+_BUSY_SECONDS = 5.0
+_WAL_LIMIT_BYTES = 64 << 20
+_CHUNK = 10_000
+_VERSION = "key, version, id, metadata, mcrc, diff_ops, dcrc, timestamp"
+_BUSY = getattr(sqlite3, "SQLITE_BUSY", 5)
+_FULL = getattr(sqlite3, "SQLITE_FULL", 13)
+_IOERR_FSYNC = {
+    getattr(sqlite3, "SQLITE_IOERR_FSYNC", 1034),
+    getattr(sqlite3, "SQLITE_IOERR_DIR_FSYNC", 1290),
+}
+
+
+class CatalogSyncError(HTMError):
+    """The operating system could not sync the catalog."""
+
+
+class Entry(NamedTuple):
+    """The current version of a key, as the catalog holds it."""
+
+    id: int
+    key: str
+    shard: int
+    version: int
+    crc: int
+    metadata: str
+    mcrc: int
+    diff_ops: str | None
+    dcrc: int
+    timestamp: float
+
+
+class Version(NamedTuple):
+    """One version of a key, current or superseded; the fields of an entry without its row."""
+
+    key: str
+    version: int
+    id: int
+    metadata: str
+    mcrc: int
+    diff_ops: str | None
+    dcrc: int
+    timestamp: float
+
+
+class Segment(NamedTuple):
+    """A segment file, as the catalog lists it; `layout` maps a dataset to its byte offset."""
+
+    id: int
+    shard: int
+    name: str
+    rows: int
+    first_id: int
+    last_id: int
+    layout: dict[str, int]
+    bytes: int
+    crc: int
+
+
+class File(NamedTuple):
+    """The crawler's ledger row for one file."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    hash: str
+    outcome: str
+    reason: str
+
+
+class Reader:
+    """Queries over one connection; every method sees the state of its own moment."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.sql = connection
+
+    def is_blank(self) -> bool:
+        """Return whether nothing was ever created in this database."""
+        return not self.sql.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+
+    def check(self) -> None:
+        """Raise HTMError unless this is a catalog of ours, of a format that we know."""
+        (application,) = self.sql.execute("PRAGMA application_id").fetchone()
+        if application != APPLICATION_ID:
+            raise HTMError(
+                "catalog.sqlite is not a catalog of anam_py; the store is damaged, restore a backup or run HTMCore.repair(path)"
+            )
+        (version,) = self.sql.execute("PRAGMA user_version").fetchone()
+        if version > FORMAT:
+            raise HTMError(f"the store has format {version}, this anam_py reads up to {FORMAT}; upgrade anam_py")
+        features = json.loads(self.meta().get("features", "{}"))
+        needed = [*features.get("required", ()), *features.get("required_to_write", ())]
+        if needed:
+            raise HTMError(f"the store needs {', '.join(map(repr, needed))}, which this anam_py does not have; upgrade anam_py")
+        if strange := _strange_objects(self.sql, set(features.get("tables", ()))):
+            raise HTMError(
+                f"the catalog does not have the tables of format {version} ({', '.join(strange)}); "
+                "it was changed by something else, restore a backup"
+            )
+
+    def meta(self) -> dict[str, str]:
+        return dict(self.sql.execute("SELECT key, value FROM meta"))
+
+    def data_version(self) -> int:
+        """Return a number that changes when another connection has committed."""
+        return int(self.sql.execute("PRAGMA data_version").fetchone()[0])
+
+    def entry(self, key: str) -> Entry | None:
+        row = self.sql.execute("SELECT * FROM entries WHERE key = ?", (key,)).fetchone()
+        return None if row is None else Entry._make(row)
+
+    def entries(self, keys: Iterable[str]) -> dict[str, Entry]:
+        rows = self._in("SELECT * FROM entries WHERE key IN", keys)
+        return {row[1]: Entry._make(row) for row in rows}
+
+    def entries_by_id(self, ids: Iterable[int]) -> dict[int, Entry]:
+        rows = self._in("SELECT * FROM entries WHERE id IN", ids)
+        return {row[0]: Entry._make(row) for row in rows}
+
+    def keys_by_id(self, ids: Iterable[int]) -> dict[int, str]:
+        return dict(self._in("SELECT id, key FROM entries WHERE id IN", ids))
+
+    def keys(self, prefix: str, after: str | None, limit: int) -> list[str]:
+        """Return up to `limit` keys with this prefix, beyond `after`, in UTF-8 order."""
+        # No key holds the byte 0xff, so this is above every key with the prefix and below
+        # every other key that is greater.
+        end = prefix.encode("utf-8") + b"\xff"
+        lower, operator = (prefix, ">=") if after is None else (after, ">")
+        rows = self.sql.execute(
+            f"SELECT key FROM entries WHERE key {operator} ? AND key < CAST(? AS TEXT) ORDER BY key LIMIT ?",
+            (lower, end, limit),
+        )
+        return [row[0] for row in rows]
+
+    def count(self) -> int:
+        return int(self.sql.execute("SELECT count(*) FROM entries").fetchone()[0])
+
+    def history(self, key: str) -> list[Version]:
+        rows = self.sql.execute(
+            f"SELECT {_VERSION} FROM history WHERE key = :key UNION ALL "
+            f"SELECT {_VERSION} FROM entries WHERE key = :key ORDER BY version",
+            {"key": key},
+        )
+        return [Version._make(row) for row in rows]
+
+    def text(self, key: str) -> str | None:
+        row = self.sql.execute("SELECT zlib FROM texts WHERE id = (SELECT id FROM entries WHERE key = ?)", (key,)).fetchone()
+        return None if row is None else text.decompress(row[0])
+
+    def matches(self, expression: str, limit: int, weights: tuple[float, float]) -> list[tuple[int, float]]:
+        """Return the `limit` best (id, BM25 score) for an FTS5 expression, best first."""
+        rows = self.sql.execute(
+            "SELECT rowid, -bm25(lexemes, ?, ?) AS score FROM lexemes WHERE lexemes MATCH ? ORDER BY score DESC LIMIT ?",
+            (*weights, expression, limit),
+        )
+        return rows.fetchall()
+
+    def segments(self, state: str = "live") -> list[Segment]:
+        rows = self.sql.execute(
+            "SELECT id, shard, name, rows, first_id, last_id, layout, bytes, crc FROM segments"
+            " WHERE state = ? ORDER BY shard, first_id",
+            (state,),
+        )
+        return [Segment._make((*row[:6], json.loads(row[6]), *row[7:])) for row in rows]
+
+    def dead(self) -> list[int]:
+        return [row[0] for row in self.sql.execute("SELECT id FROM dead ORDER BY id")]
+
+    def pending(self, after: int = 0) -> list[tuple[int, bytes]]:
+        rows = self.sql.execute("SELECT id, vector FROM pending WHERE id > ? ORDER BY id", (after,))
+        return rows.fetchall()
+
+    def first_pending(self) -> int | None:
+        return self.sql.execute("SELECT min(id) FROM pending").fetchone()[0]  # type: ignore[no-any-return]
+
+    def last_id(self) -> int:
+        row = self.sql.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entries'").fetchone()
+        return 0 if row is None else int(row[0])
+
+    def files(self, root: str) -> dict[str, File]:
+        rows = self.sql.execute("SELECT path, size, mtime, hash, outcome, reason FROM files WHERE root = ?", (root,))
+        return {row[0]: File._make(row) for row in rows}
+
+    def table_counts(self) -> dict[str, int]:
+        names = ("entries", "history", "texts", "lexemes_docsize", "files", "pending", "dead")
+        return {n: self.sql.execute(f"SELECT count(*) FROM {n}").fetchone()[0] for n in names}
+
+    def integrity_problems(self) -> list[str]:
+        rows = [row[0] for row in self.sql.execute("PRAGMA integrity_check(100)")]
+        return [] if rows == ["ok"] else rows
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let every query inside see one moment."""
+        self.sql.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self.sql.execute("ROLLBACK")
+
+    def _in(self, select: str, values: Iterable[Any]) -> Iterator[Any]:
+        values = list(values)
+        for start in range(0, len(values), _CHUNK):
+            chunk = json.dumps(values[start : start + _CHUNK])
+            yield from self.sql.execute(f"{select} (SELECT value FROM json_each(?))", (chunk,))
+
+
+class Writer(Reader):
+    """The one connection that writes."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path, durability: str) -> None:
+        super().__init__(connection)
+        self._path = path
+        self._full = durability == "full"
+
+    @contextlib.contextmanager
+    def transaction(self, *, durable: bool = False) -> Iterator[None]:
+        """Commit what happens inside, or roll it back.
+
+        Parameters
+        ----------
+        durable : bool
+            Sync the commit whatever the store's durability: for transactions that files
+            depend on. With ``synchronous=NORMAL`` a power cut rolls the catalog back to
+            segments that are already unlinked.
+        """
+        raised = durable and not self._full
+        with translated(self._path):
+            if raised:
+                self.sql.execute("PRAGMA synchronous = FULL")
+            try:
+                self.sql.execute("BEGIN IMMEDIATE")
+                try:
+                    yield
+                    self.sql.execute("COMMIT")
+                except BaseException:
+                    if self.sql.in_transaction:
+                        self.sql.execute("ROLLBACK")
+                    raise
+            finally:
+                if raised:
+                    self.sql.execute("PRAGMA synchronous = NORMAL")
+
+    def set_meta(self, key: str, value: str) -> None:
+        self.sql.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    def last_versions(self, keys: Iterable[str]) -> dict[str, int]:
+        """Return the highest version in the history of each key that has one."""
+        found: dict[str, int] = {}
+        for key, version in self._in("SELECT key, version FROM history WHERE key IN", keys):
+            found[key] = max(version, found.get(key, 0))
+        return found
+
+    def insert_entries(self, entries: Sequence[Entry]) -> None:
+        self.sql.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", entries)
+
+    def insert_texts(self, rows: Sequence[tuple[int, str, str]]) -> None:
+        """Keep and index texts, given as (id, key, text)."""
+        self.sql.executemany("INSERT INTO texts VALUES (?, ?)", [(i, text.compress(body)) for i, _, body in rows])
+        self.sql.executemany(
+            "INSERT INTO lexemes(rowid, key, body) VALUES (?, ?, ?)",
+            [(i, *text.indexed(key, body)) for i, key, body in rows],
+        )
+
+    def retire(self, ids: Sequence[int]) -> None:
+        """Move entries to the history, take their texts out, and mark their rows dead."""
+        chosen = "(SELECT value FROM json_each(?))"
+        chunk = (json.dumps(ids),)
+        texts = self.sql.execute(
+            f"SELECT texts.id, key, zlib FROM texts JOIN entries USING (id) WHERE id IN {chosen}", chunk
+        ).fetchall()
+        self.sql.executemany(
+            "INSERT INTO lexemes(lexemes, rowid, key, body) VALUES ('delete', ?, ?, ?)",
+            [(i, *text.indexed(key, text.decompress(blob))) for i, key, blob in texts],
+        )
+        if texts:
+            self.sql.execute(f"DELETE FROM texts WHERE id IN {chosen}", chunk)
+        self.sql.execute(
+            f"INSERT INTO history SELECT {_VERSION} FROM entries WHERE id IN {chosen}",
+            chunk,
+        )
+        self.sql.execute(f"DELETE FROM entries WHERE id IN {chosen}", chunk)
+        self.sql.executemany("INSERT INTO dead VALUES (?, 0)", [(i,) for i in ids])
+
+    def insert_pending(self, rows: Sequence[tuple[int, bytes | memoryview]]) -> None:
+        self.sql.executemany("INSERT INTO pending VALUES (?, ?)", rows)
+
+    def drop_pending(self, until: int) -> None:
+        self.sql.execute("DELETE FROM pending WHERE id <= ?", (until,))
+
+    def drop_dead(self, ids: Iterable[int]) -> None:
+        self.sql.executemany("DELETE FROM dead WHERE id = ?", [(i,) for i in ids])
+
+    def insert_segment(self, segment: Segment) -> Segment:
+        """List a segment as live; returns it with its id."""
+        cursor = self.sql.execute(
+            "INSERT INTO segments (shard, name, rows, first_id, last_id, layout, bytes, crc, state)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'live')",
+            (*segment[1:6], json.dumps(segment.layout), segment.bytes, segment.crc),
+        )
+        return segment._replace(id=cursor.lastrowid or 0)
+
+    def kill_segments(self, ids: Iterable[int]) -> None:
+        """Say that these segments' files may be unlinked."""
+        self.sql.executemany("UPDATE segments SET state = 'dead' WHERE id = ?", [(i,) for i in ids])
+
+    def drop_segments(self, ids: Iterable[int]) -> None:
+        self.sql.executemany("DELETE FROM segments WHERE id = ?", [(i,) for i in ids])
+
+    def put_files(self, root: str, files: Iterable[File]) -> None:
+        self.sql.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", [(root, *f) for f in files])
+
+    def drop_files(self, root: str, paths: Iterable[str]) -> None:
+        self.sql.executemany("DELETE FROM files WHERE root = ? AND path = ?", [(root, path) for path in paths])
+
+    def rebuild_lexemes(self) -> None:
+        """Index every text anew with this version's tokens."""
+        self.sql.execute("INSERT INTO lexemes(lexemes) VALUES ('delete-all')")
+        rows = self.sql.execute("SELECT texts.id, key, zlib FROM texts JOIN entries USING (id)")
+        while batch := rows.fetchmany(1000):
+            self.sql.executemany(
+                "INSERT INTO lexemes(rowid, key, body) VALUES (?, ?, ?)",
+                [(i, *text.indexed(key, text.decompress(blob))) for i, key, blob in batch],
+            )
+        self.set_meta("lexemes", text.LEXEMES)
+
+    def checkpoint(self) -> None:
+        """Move the WAL into the file and truncate it, as far as readers allow."""
+        with translated(self._path):
+            self.sql.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+class Catalog:
+    """The connections to one store's catalog.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        ``catalog.sqlite`` of an existing store.
+    durability : {"full", "normal"} or None
+        None opens no writing connection.
+    check : bool
+        Refuse what is not a catalog of ours.
+    """
+
+    def __init__(self, path: Path, durability: str | None, *, check: bool = True) -> None:
+        self._path = path
+        self._idle: deque[Reader] = deque()
+        self._closed = False
+        with translated(path):
+            self.writer = None if durability is None else _open_writer(path, "rw", durability)
+            try:
+                if check:
+                    with self.reading() as reader:
+                        reader.check()
+            except BaseException:
+                self.close()
+                raise
+
+    @classmethod
+    def create(cls, path: Path, meta: dict[str, str]) -> None:
+        """Create the catalog of a new store, complete or not at all."""
+        with translated(path):
+            writer = _open_writer(path, "rwc", "full")
+            try:
+                # Without it freed pages never go back to the disk; only an empty file takes it.
+                writer.sql.execute("PRAGMA auto_vacuum = INCREMENTAL")
+                writer.sql.execute("PRAGMA journal_mode = WAL")
+                with writer.transaction():
+                    writer.sql.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                    writer.sql.execute(f"PRAGMA user_version = {FORMAT}")
+                    for statement in TABLES.values():
+                        writer.sql.execute(statement)
+                    for key, value in meta.items():
+                        writer.set_meta(key, value)
+            finally:
+                writer.sql.close()
+        os.chmod(path, 0o600)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Reader]:
+        """Lend a reading connection to the calling thread."""
+        try:
+            reader = self._idle.pop()
+        except IndexError:
+            with translated(self._path):
+                reader = Reader(_connect(self._path, "ro"))
+        try:
+            with translated(self._path):
+                yield reader
+        finally:
+            if self._closed:
+                reader.sql.close()
+            else:
+                self._idle.append(reader)
+
+    def close(self) -> None:
+        """Close every connection that is not lent; lent ones close when they come back."""
+        self._closed = True
+        with contextlib.suppress(IndexError):
+            while True:
+                self._idle.pop().sql.close()
+        if self.writer is not None:
+            self.writer.sql.close()
+
+
+@contextlib.contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Raise SQLite's errors as HTMErrors that say what to do."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", None)
+        if code in _IOERR_FSYNC:
+            raise CatalogSyncError(f"syncing {str(path)!r} failed: {error}") from error
+        if code == _FULL:
+            advice = "the disk is full; free some space and try again, the store stays usable"
+        elif code is not None and code & 0xFF == _BUSY:
+            advice = "another process holds the catalog; try again"
+        elif isinstance(error, sqlite3.ProgrammingError) and "closed" in str(error):
+            advice = "the store was closed while the call was running"
+        elif isinstance(error, sqlite3.OperationalError):
+            advice = f"{error}; check the disk and the permissions of the folder"
+        elif isinstance(error, sqlite3.DatabaseError):
+            advice = f"{error}; the catalog is damaged, restore a backup or run HTMCore.repair(path)"
+        else:
+            advice = str(error)
+        raise HTMError(f"catalog {str(path)!r}: {advice}") from error
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"{path.as_uri()}?mode={mode}",
+        uri=True,
+        timeout=_BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    # A hostile file could otherwise run functions from its schema, or crash the pager.
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute("PRAGMA cell_size_check = ON")
+    return connection
+
+
+def _open_writer(path: Path, mode: str, durability: str) -> Writer:
+    connection = _connect(path, mode)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {durability.upper()}")
+        connection.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}")
+        if sys.platform == "darwin":
+            connection.execute("PRAGMA fullfsync = ON")
+            connection.execute("PRAGMA checkpoint_fullfsync = ON")
+    except BaseException:
+        connection.close()
+        raise
+    return Writer(connection, path, durability)
+
+
+def _strange_objects(connection: sqlite3.Connection, optional: set[str]) -> list[str]:
+    """Return what the schema has too much, too little or otherwise than it should.
+
+    `optional` names tables of optional features, which a later version may have added.
+    Triggers and views never belong: they would run what their author wanted.
+    """
+    known = {f"lexemes_{part}" for part in ("data", "idx", "docsize", "config")} | optional
+    strange = []
+    found = {}
+    rows = connection.execute(
+        "SELECT type, name, tbl_name, sql FROM sqlite_master"
+        " WHERE type IN ('trigger', 'view') OR name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+    )
+    for kind, name, table, sql in rows:
+        if kind == "table" and name not in known:
+            found[name] = sql
+        elif kind in ("trigger", "view") or (kind == "index" and table not in known):
+            strange.append(name)
+    wanted = {name: sql.strip() for name, sql in TABLES.items()}
+    strange += [name for name in wanted | found if wanted.get(name) != found.get(name)]
+    return sorted(strange)

@@ -1,0 +1,225 @@
+"""Engines: one for each store that this process has open, shared by its handles.
+
+An engine owns the catalog's connections, the current snapshot and the record cache. What
+differs between the process that writes and those that only read is how a snapshot comes
+about: the writer publishes one after each commit, a reader reloads when the catalog's
+``data_version`` says that somebody committed.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anam_py import _core, config
+from anam_py.exceptions import HTMError
+from anam_py.store import recovery
+from anam_py.store.catalog import Catalog, Reader
+from anam_py.store.records import RecordCache
+from anam_py.store.segment import MappedSegment
+from anam_py.store.snapshot import Block, PendingRows, Snapshot
+
+T = TypeVar("T")
+
+_ATTEMPTS = 5
+
+
+class Moved(Exception):
+    """What a snapshot named was retired before its record could be read: look again."""
+
+
+class Engine:
+    """What every open store has, whether it is written here or only read.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The store's folder, resolved.
+    marker : recovery.Marker
+        What the store is.
+    catalog : Catalog
+        Its open catalog.
+    """
+
+    read_only = True
+    durability: str | None = None
+    background_error: str | None = None
+
+    def __init__(self, folder: Path, marker: recovery.Marker, catalog: Catalog) -> None:
+        self.folder = folder
+        self.marker = marker
+        self.catalog = catalog
+        self.cache = RecordCache()
+        self._pid = os.getpid()
+        self._closed = False
+        self._field: tuple[Snapshot, NDArray[np.float32]] | None = None
+
+    def snapshot(self) -> Snapshot:
+        """Return the latest committed moment."""
+        raise NotImplementedError
+
+    def consistent(self, work: Callable[[Snapshot, Reader], T]) -> T:
+        """Return ``work(snapshot, reader)``, run again while it raises `Moved`."""
+        for _ in range(_ATTEMPTS):
+            snapshot = self.snapshot()
+            with self.catalog.reading() as reader:
+                try:
+                    return work(snapshot, reader)
+                except Moved:
+                    continue
+        return self._undisturbed(work)
+
+    def mean_field(self, snapshot: Snapshot) -> NDArray[np.float32]:
+        """Return the normalised mean of a snapshot's unit vectors, shape (D,); zero where it vanishes."""
+        known = self._field
+        if known is None or known[0] is not snapshot:
+            threads = config.current().thread_pool_size
+            known = snapshot, _core.mean_field(snapshot.rows(), threads=threads).astype(np.float32)
+            self._field = known
+        return known[1]
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes of the rows that are in no segment yet."""
+        raise NotImplementedError
+
+    def orphans(self) -> list[str]:
+        """Return segment files that the catalog does not list."""
+        return []
+
+    def close(self) -> None:
+        """Release everything; what runs at this moment may end in an HTMError."""
+        self._closed = True
+        self._field = None
+        self.cache.clear()
+        self.catalog.close()
+
+    @property
+    def forked(self) -> bool:
+        """Whether this is a child of the process that opened the store."""
+        return os.getpid() != self._pid
+
+    def owns_current_thread(self) -> bool:
+        """Return whether the calling thread is one of the engine's own."""
+        return False
+
+    def check_usable(self) -> None:
+        """Raise HTMError in a forked child, or once the engine is closed."""
+        if self.forked:
+            raise HTMError(
+                "this store was opened before a fork and cannot be used in the child process; open it "
+                "there anew (read_only=True while the parent writes), or start children with 'spawn'"
+            )
+        if self._closed:
+            raise HTMError(f"the store {str(self.folder)!r} is closed; open it again with HTMCore(path)")
+
+    def _undisturbed(self, work: Callable[[Snapshot, Reader], T]) -> T:
+        """Return ``work(snapshot, reader)`` while no commit can come between the two."""
+        raise NotImplementedError
+
+
+class ReadingEngine(Engine):
+    """A store that another process may be writing."""
+
+    def __init__(self, folder: Path) -> None:
+        marker = recovery.Marker.read(folder) if folder.is_dir() else None
+        if marker is None:
+            raise HTMError(f"there is no store at {str(folder)!r}; create it by opening it for writing")
+        recovery.refuse_network(folder)
+        path = folder / recovery.CATALOG
+        if not path.exists() or not path.stat().st_size:
+            raise HTMError(f"the catalog {str(path)!r} is missing or empty; restore a backup or run HTMCore.repair(path)")
+        super().__init__(folder, marker, Catalog(path, durability=None))
+        try:
+            self._lock = threading.Lock()
+            self._watch = self.catalog.reading()
+            self._reader = self._watch.__enter__()
+            recovery.require_match(marker, self._reader.meta(), folder)
+            self._seen = -1
+            self._snapshot: Snapshot | None = None
+        except BaseException:
+            self.catalog.close()
+            raise
+
+    def snapshot(self) -> Snapshot:
+        with self._lock:
+            return self._refreshed()
+
+    @property
+    def pending_bytes(self) -> int:
+        snapshot = self._snapshot
+        return 0 if snapshot is None else snapshot.pending.nbytes
+
+    def close(self) -> None:
+        with self._lock:
+            if not self._closed:
+                super().close()
+                self._watch.__exit__(None, None, None)
+                self._snapshot = None
+
+    def _refreshed(self) -> Snapshot:
+        self.check_usable()
+        seen = self._reader.data_version()
+        if self._snapshot is None or seen != self._seen:
+            with self._reader.frozen():
+                self._snapshot = self._loaded()
+            self._seen = seen
+            self.cache.clear()
+        return self._snapshot
+
+    def _loaded(self) -> Snapshot:
+        # A merge may unlink a segment between our reading of its row and our opening of its
+        # file; its row is then of an older moment, and a new look finds what replaced it.
+        for attempt in range(_ATTEMPTS):
+            snapshot, _ = load_snapshot(self, self._reader, self._snapshot)
+            vanished = [item for item in snapshot.missing if item[1] == VANISHED]
+            if not vanished or attempt == _ATTEMPTS - 1:
+                return snapshot
+            self._reader.sql.execute("ROLLBACK")
+            self._reader.sql.execute("BEGIN")
+        raise AssertionError("unreachable")
+
+    def _undisturbed(self, work: Callable[[Snapshot, Reader], T]) -> T:
+        with self._lock, self._reader.frozen():
+            snapshot, _ = load_snapshot(self, self._reader, self._snapshot)
+            return work(snapshot, self._reader)
+
+
+VANISHED = "its file is not there"
+
+
+def load_snapshot(engine: Engine, reader: Reader, known: Snapshot | None = None) -> tuple[Snapshot, PendingRows]:
+    """Return the committed moment that `reader` sees, reusing maps and rows of `known`."""
+    dimension = engine.marker.dimension
+    mapped = {} if known is None else {b.source.segment.id: b.source for b in known.segments if b.source}
+    segments, missing = [], []
+    for row in reader.segments():
+        path = recovery.shard_folder(engine.folder, row.shard) / row.name
+        try:
+            source = mapped.get(row.id) or MappedSegment(path, row, dimension)
+            segments.append(Block.of(source))
+        except FileNotFoundError:
+            missing.append((row, VANISHED))
+        except HTMError as error:
+            missing.append((row, str(error)))
+
+    pending = PendingRows(dimension)
+    after = 0
+    if known is not None and len(known.pending.ids):
+        # Pending rows only ever leave at the old end.
+        first = reader.first_pending()
+        if first is not None:
+            kept = known.pending.ids >= first
+            pending.append(known.pending.ids[kept], known.pending.vectors[kept], known.pending.norms[kept])
+        after = int(known.pending.ids[-1])
+    if rows := reader.pending(after):
+        vectors = np.frombuffer(b"".join(blob for _, blob in rows), "<f4").reshape(-1, dimension)
+        pending.append([i for i, _ in rows], vectors, _core.norms(vectors))
+    snapshot = Snapshot(tuple(segments), pending.block(), tuple(missing))
+    return snapshot.without(reader.dead()), pending

@@ -1,0 +1,106 @@
+"""What the crawler knows of each file, committed together with the entries it made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anam_py.store import intake
+from anam_py.store.catalog import File as FileState
+from anam_py.store.writer import LedgerChange
+
+if TYPE_CHECKING:
+    from anam_py.store.htm import HTMCore
+
+__all__ = ["Entry", "FileState", "Ledger"]
+
+
+class Entry(NamedTuple):
+    """An entry to store, as `HTMCore.store_embedding` takes it."""
+
+    key: str
+    vector: NDArray[np.float32]
+    metadata: dict[str, Any]
+    diff_ops: list[dict[str, Any]] | None = None
+    text: str | None = None
+
+
+class Ledger:
+    """The files of one crawled root.
+
+    Parameters
+    ----------
+    htm : HTMCore
+        The store.
+    root : str
+        The crawler's canonical name of the root.
+    """
+
+    def __init__(self, htm: HTMCore, root: str) -> None:
+        self._htm = htm
+        self._root = root
+
+    @property
+    def embedder(self) -> str | None:
+        """Name of the embedder whose vectors the store's crawled entries have; None before the first."""
+        with self._htm._reading().catalog.reading() as reader:
+            return reader.meta().get("embedder")
+
+    def files(self) -> dict[str, FileState]:
+        """Return what is known of each file, by its path relative to the root."""
+        with self._htm._reading().catalog.reading() as reader:
+            return reader.files(self._root)
+
+    def commit(
+        self,
+        *,
+        entries: Sequence[Entry] = (),
+        forget: Sequence[str] = (),
+        files: Sequence[FileState] = (),
+        gone: Sequence[str] = (),
+        embedder: str | None = None,
+    ) -> None:
+        """Change entries and ledger in one transaction.
+
+        Parameters
+        ----------
+        entries : sequence of Entry
+            What to store; keys are distinct.
+        forget : sequence of str
+            Keys to delete first.
+        files : sequence of FileState
+            What is now known of these files.
+        gone : sequence of str
+            Paths to drop from the ledger.
+        embedder : str, optional
+            Name to record as the one whose vectors these are.
+
+        Raises
+        ------
+        ValidationError
+            If an entry cannot be stored.
+        HTMError
+            If the store cannot be written.
+        """
+        engine = self._htm._writing()
+        vectors = [entry.vector for entry in entries]
+        batch = intake.many(
+            self._htm.dimension,
+            [entry.key for entry in entries],
+            np.stack(vectors) if vectors else np.empty((0, self._htm.dimension), np.float32),
+            [entry.metadata for entry in entries],
+            [entry.diff_ops for entry in entries],
+            [entry.text for entry in entries],
+        )
+        engine.write(
+            replace(
+                batch,
+                deletes=list(dict.fromkeys(forget)),
+                ledger=LedgerChange(self._root, files, gone),
+                meta={} if embedder is None else {"embedder": embedder},
+            )
+        )

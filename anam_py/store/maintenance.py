@@ -1,0 +1,145 @@
+"""Looking after a store: what is damaged, and what it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from anam_py.store import recovery
+from anam_py.store.catalog import Reader, Segment
+from anam_py.store.engine import Engine, load_snapshot
+from anam_py.store.records import damage, vector_crc
+from anam_py.store.snapshot import Snapshot
+from anam_py.store.writer import shard_of
+
+_ROWS_AT_ONCE = 4096
+
+
+class Problem(NamedTuple):
+    """Something that is not as it should be.
+
+    Attributes
+    ----------
+    severity : str
+        "error" where data is lost or damaged, "warning" where only space is wasted.
+    where : str
+        The file, table or key.
+    what : str
+        What was found, and what was expected.
+    """
+
+    severity: str
+    where: str
+    what: str
+
+
+def verify(engine: Engine, *, deep: bool = True) -> list[Problem]:
+    """Compare catalog and files both ways; writes nothing.
+
+    Parameters
+    ----------
+    engine : Engine
+        An open store.
+    deep : bool
+        Also read every row and compare its checksums.
+
+    Returns
+    -------
+    list of Problem
+        Empty for a healthy store.
+    """
+    engine.check_usable()
+    orphans = [Problem("warning", path, "no segment of the catalog") for path in engine.orphans()]
+    known = engine.snapshot()
+    with engine.catalog.reading() as reader, reader.frozen():
+        snapshot, _ = load_snapshot(engine, reader, known)
+        return [
+            *_catalog_problems(reader),
+            *_segment_problems(snapshot, deep),
+            *_row_problems(reader, snapshot, engine.marker.shards, deep),
+            *orphans,
+        ]
+
+
+def _catalog_problems(reader: Reader) -> Iterator[Problem]:
+    for message in reader.integrity_problems():
+        yield Problem("error", recovery.CATALOG, message)
+    counts = reader.table_counts()
+    if counts["texts"] != counts["lexemes_docsize"]:
+        yield Problem("error", "lexemes", f"{counts['lexemes_docsize']} texts are indexed, {counts['texts']} are stored")
+
+
+def _segment_problems(snapshot: Snapshot, deep: bool) -> Iterator[Problem]:
+    for segment, reason in snapshot.missing:
+        yield Problem("error", segment.name, f"{segment.rows} rows are not readable: {reason}")
+    last: Segment | None = None
+    for block in snapshot.segments:
+        assert block.source is not None
+        segment = block.source.segment
+        ids = block.ids
+        if deep and block.source.crc() != segment.crc:
+            yield Problem("error", segment.name, "the file's checksum is not the catalog's")
+        if not np.all(ids[1:] > ids[:-1]) or (ids[0], ids[-1]) != (segment.first_id, segment.last_id):
+            yield Problem("error", segment.name, "its ids are not ascending, or not those of the catalog")
+        if last is not None and last.shard == segment.shard and last.last_id >= segment.first_id:
+            yield Problem("error", segment.name, f"its ids overlap those of {last.name}")
+        last = segment
+
+
+def _row_problems(reader: Reader, snapshot: Snapshot, shards: int, deep: bool) -> Iterator[Problem]:
+    seen = 0
+    for block in snapshot.blocks:
+        rows = np.arange(len(block.ids)) if block.alive is None else np.flatnonzero(block.alive)
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            chosen = rows[start : start + _ROWS_AT_ONCE]
+            found = reader.entries_by_id(block.ids[chosen].tolist())
+            seen += len(found)
+            for row in chosen.tolist():
+                entry = found.get(int(block.ids[row]))
+                if entry is None:
+                    yield Problem("error", f"id {block.ids[row]}", "a row is alive that no key has")
+                    continue
+                shard = shard_of(entry.key, shards)
+                held = entry.shard if block.source is None else block.source.segment.shard
+                if not shard == entry.shard == held:
+                    yield Problem("error", entry.key, f"it is in shard {held}, and belongs in {shard}")
+                if deep:
+                    if vector_crc(block.vectors[row]) != entry.crc:
+                        yield Problem("error", entry.key, "its vector is damaged")
+                    if problem := damage(entry):
+                        yield Problem("error", entry.key, f"its {problem} are damaged")
+    lost = reader.count() - seen
+    if lost > sum(segment.rows for segment, _ in snapshot.missing):
+        yield Problem("error", "entries", f"{lost} entries have no row")
+
+
+def stats(engine: Engine) -> dict[str, Any]:
+    """Return figures of a store, for people and for monitoring."""
+    snapshot = engine.snapshot()
+    segments = [block.source.segment for block in snapshot.segments if block.source is not None]
+    with engine.catalog.reading() as reader:
+        counts = reader.table_counts()
+        meta = reader.meta()
+    quarantine = engine.folder / recovery.QUARANTINE
+    return {
+        "path": str(engine.folder),
+        "uuid": engine.marker.uuid,
+        "dimension": engine.marker.dimension,
+        "shards": engine.marker.shards,
+        "durability": engine.durability,
+        "embedder": meta.get("embedder"),
+        "rows": snapshot.live,
+        "dead_rows": sum(len(block.ids) - block.live for block in snapshot.blocks),
+        "pending_rows": len(snapshot.pending.ids),
+        "segments": len(segments),
+        "missing_segments": [segment.name for segment, _ in snapshot.missing],
+        "segment_bytes": sum(segment.bytes for segment in segments),
+        "catalog_bytes": sum(path.stat().st_size for path in engine.folder.glob(f"{recovery.CATALOG}*") if path.is_file()),
+        "texts": counts["texts"],
+        "superseded_versions": counts["history"],
+        "crawled_files": counts["files"],
+        "quarantined": sorted(path.name for path in quarantine.iterdir()) if quarantine.is_dir() else [],
+        "background_error": engine.background_error,
+    }

@@ -1,0 +1,168 @@
+"""Merging: keeping the segments few, and giving the space of dead rows back.
+
+Size-tiered over neighbours: the newest segments of a shard merge while the next older one is
+at most twice their size, so that n rows lie in O(log n) segments and each row is rewritten
+O(log n) times. A merge reads immutable files and writes a new one beside them; only its
+commit takes the writer's time.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anam_py.exceptions import HTMError
+from anam_py.store import recovery, segment
+from anam_py.store.segment import Columns, MappedSegment, Strings
+from anam_py.store.snapshot import Block
+
+if TYPE_CHECKING:
+    from anam_py.store.writer import WritingEngine
+
+log = logging.getLogger("anam_py.store")
+
+LARGEST_BYTES = 256 << 20
+# Segments of this size are left to themselves, unless a third of one is dead.
+FULL_BYTES = 128 << 20
+_DEAD_SHARE = 1 / 3
+_ROWS_AT_ONCE = 2048
+
+
+def choose(blocks: Sequence[Block]) -> list[Block]:
+    """Return neighbouring segments of one shard (ascending by id) to merge; empty if none."""
+    for block in blocks:
+        if block.live <= (1 - _DEAD_SHARE) * len(block.ids):
+            return [block]
+    run: list[Block] = []
+    size = 0.0
+    for block in reversed(blocks):
+        bytes_ = live_bytes(block)
+        if run and (bytes_ > 2 * size or bytes_ >= FULL_BYTES or bytes_ + size > LARGEST_BYTES):
+            break
+        run.insert(0, block)
+        size += bytes_
+    return run if len(run) > 1 else []
+
+
+def whole(blocks: Sequence[Block]) -> list[list[Block]]:
+    """Return the runs of one shard's segments that give the fewest, without dead rows."""
+    runs: list[list[Block]] = []
+    size = 0.0
+    for block in blocks:
+        size += live_bytes(block)
+        if not runs or size > LARGEST_BYTES:
+            runs.append([])
+            size = live_bytes(block)
+        runs[-1].append(block)
+    return [run for run in runs if len(run) > 1 or run[0].alive is not None]
+
+
+def live_bytes(block: Block) -> float:
+    """Return about what the rows of a segment that are alive take."""
+    assert block.source is not None
+    return block.source.segment.bytes * block.live / len(block.ids)
+
+
+def live_columns(blocks: Sequence[Block]) -> Columns:
+    """Return the rows of these segments that are alive, vectors piecewise."""
+    sources = [block.source.columns() for block in blocks if block.source is not None]
+    rows = [np.arange(len(b.ids)) if b.alive is None else np.flatnonzero(b.alive) for b in blocks]
+
+    def vectors() -> Iterator[NDArray[np.float32]]:
+        for block, chosen in zip(blocks, rows, strict=True):
+            for start in range(0, len(chosen), _ROWS_AT_ONCE):
+                yield block.vectors[chosen[start : start + _ROWS_AT_ONCE]]
+
+    def joined(name: str) -> NDArray[np.generic]:
+        return np.concatenate([getattr(source, name)[chosen] for source, chosen in zip(sources, rows, strict=True)])
+
+    def strings(name: str) -> Strings:
+        return Strings.joined([getattr(s, name).take(chosen) for s, chosen in zip(sources, rows, strict=True) if len(chosen)])
+
+    numbers = ("ids", "norms", "crc", "mcrc", "versions", "timestamps")
+    return Columns(
+        vectors=vectors(),
+        keys=strings("keys"),
+        metadata=strings("metadata"),
+        **{name: joined(name) for name in numbers},  # type: ignore[arg-type]
+    )
+
+
+class Merger(threading.Thread):
+    """The thread that merges when the writer says that there may be something to merge."""
+
+    def __init__(self, engine: WritingEngine) -> None:
+        super().__init__(name="anam-merge", daemon=True)
+        self._engine = engine
+        self._wake = threading.Event()
+        self._merging = threading.Lock()
+        self._stop_soon = False
+
+    def wake(self) -> None:
+        """Look for something to merge, soon."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Finish the merge under way, if any, and end."""
+        self._stop_soon = True
+        self._wake.set()
+        self.join()
+
+    def paused(self) -> AbstractContextManager[object]:
+        """Hold merges back, so that no file is there that its commit has yet to name."""
+        return self._merging
+
+    def compact(self) -> None:
+        """Merge all that can be merged, in the calling thread."""
+        with self._merging:
+            for shard, blocks in by_shard(self._engine.snapshot().segments).items():
+                for run in whole(blocks):
+                    merge(self._engine, shard, run)
+
+    def run(self) -> None:
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            if self._stop_soon:
+                return
+            try:
+                while not self._stop_soon and self._merge_one():
+                    pass
+            except HTMError as error:  # a full disk, say; tried again after the next flush
+                log.warning("merging failed, the store goes on without: %s", error)
+                self._engine.background_error = str(error)
+
+    def _merge_one(self) -> bool:
+        with self._merging:
+            for shard, blocks in by_shard(self._engine.snapshot().segments).items():
+                if run := choose(blocks):
+                    merge(self._engine, shard, run)
+                    return True
+        return False
+
+
+def by_shard(blocks: Sequence[Block]) -> dict[int, list[Block]]:
+    """Return segments grouped by shard, ascending by id."""
+    groups: dict[int, list[Block]] = {}
+    for block in blocks:
+        assert block.source is not None
+        groups.setdefault(block.source.segment.shard, []).append(block)
+    return groups
+
+
+def merge(engine: WritingEngine, shard: int, run: Sequence[Block]) -> None:
+    """Replace neighbouring segments of a shard by one without their dead rows."""
+    written: Block | None = None
+    if any(block.live for block in run):
+        marker = engine.marker
+        names = [block.source.segment.name for block in run if block.source is not None]
+        folder = recovery.shard_folder(engine.folder, shard)
+        row = segment.write(folder, marker.uuid, shard, marker.dimension, live_columns(run), names)
+        written = Block.of(MappedSegment(folder / row.name, row, marker.dimension))
+    engine.replace_segments(run, written)

@@ -1,0 +1,233 @@
+"""From questions to records: by key, by vector, by words, and by resonance with the whole memory.
+
+Every answer is one moment of the store: ids and scores come from a snapshot, records from the
+catalog by id, and where the two no longer agree the question is asked again (`Moved`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anam_py import _core, config
+from anam_py.exceptions import HTMError
+from anam_py.store import text
+from anam_py.store.catalog import Entry, Reader
+from anam_py.store.engine import Engine, Moved
+from anam_py.store.records import Record, Stored, checked
+from anam_py.store.snapshot import Snapshot
+
+Hit = tuple[str, float, Record]
+
+# A word in a key (a path, a symbol's name) says more of an entry than one in its text.
+_KEY_WEIGHT, _BODY_WEIGHT = 4.0, 1.0
+# How many of each list take part in a fusion, at least and for each hit wanted.
+_FUSED_LEAST, _FUSED_PER_HIT = 100, 10
+
+
+def fetch(engine: Engine, keys: Sequence[str]) -> list[Stored | None]:
+    """Return what is stored under each key."""
+    engine.check_usable()
+    found = {}
+    if not engine.read_only:  # a reader must look for commits first
+        found = {key: stored for key in keys if (stored := engine.cache.get(key))}
+    missing = [key for key in keys if key not in found]
+
+    def work(snapshot: Snapshot, reader: Reader) -> dict[str, Stored]:
+        generation = engine.cache.generation
+        cached = {key: stored for key in missing if (stored := engine.cache.get(key))}
+        wanted = [key for key in missing if key not in cached]
+        if len(wanted) == 1:
+            entry = reader.entry(wanted[0])
+            entries = {} if entry is None else {entry.key: entry}
+        else:
+            entries = reader.entries(wanted)
+        fresh = {key: _stored(snapshot, entry) for key, entry in entries.items()}
+        for stored in fresh.values():
+            engine.cache.offer(stored, generation)
+        return cached | fresh
+
+    if missing:
+        found |= engine.consistent(work)
+    return [found.get(key) for key in keys]
+
+
+def similar(engine: Engine, query: NDArray[np.float32], limit: int, min_similarity: float, *, partial: bool) -> list[Hit]:
+    """Return the `limit` entries most similar to a vector, by the contract's score and order."""
+
+    def work(snapshot: Snapshot, reader: Reader) -> list[Hit]:
+        _require_whole(snapshot, partial)
+        found = _core.top_k(snapshot.rows(), query, limit, min_similarity, threads=_threads())
+        return _hits(reader, snapshot, found, found.score, limit)
+
+    return engine.consistent(work)
+
+
+def resonant(engine: Engine, min_resonance: float, limit: int | None, *, partial: bool) -> list[Hit]:
+    """Return the entries whose resonance with the memory's mean field is strongest."""
+
+    def work(snapshot: Snapshot, reader: Reader) -> list[Hit]:
+        _require_whole(snapshot, partial)
+        count = snapshot.live if limit is None else min(limit, snapshot.live)
+        if not count:
+            return []
+        field = engine.mean_field(snapshot)
+        wanted = count
+        while True:
+            # Several cosines can round, or be clipped, to one resonance. One row more than
+            # asked for shows whether such a tie crosses the last place.
+            wanted = min(wanted + 1, snapshot.live)
+            found = _field_scores(snapshot, field, wanted)
+            resonance = _core.resonance(found.score)
+            if wanted == snapshot.live or resonance[-1] < resonance[count - 1]:
+                break
+            wanted *= 2
+        chosen = resonance >= min_resonance
+        found = _core.Candidates(found.block[chosen], found.row[chosen], found.score[chosen])
+        return _hits(reader, snapshot, found, resonance[chosen], count)
+
+    return engine.consistent(work)
+
+
+def matching(engine: Engine, query: str, limit: int) -> list[Hit]:
+    """Return the entries whose key and text match the words of a query best, by BM25."""
+    return engine.consistent(
+        lambda snapshot, reader: _frozen(reader, lambda: _records(reader, snapshot, _lexical(reader, query, limit), limit))
+    )
+
+
+def hybrid(
+    engine: Engine,
+    query: str,
+    vector: NDArray[np.float32],
+    limit: int,
+    weight: float,
+    *,
+    partial: bool,
+) -> list[Hit]:
+    """Return the entries that are best by words and by vector together.
+
+    The score is ``weight * vector + (1 - weight) * lexical``, each scaled to [0, 1] over the
+    best of both lists: a convex combination ranks code better than reciprocal ranks do.
+    """
+    depth = max(_FUSED_LEAST, _FUSED_PER_HIT * limit)
+
+    def work(snapshot: Snapshot, reader: Reader) -> list[Hit]:
+        _require_whole(snapshot, partial)
+        lexical = dict(_lexical(reader, query, depth))
+        found = _core.top_k(snapshot.rows(), vector, depth, threads=_threads())
+        ids = list({*lexical, *_ids(snapshot, found)})
+        entries = reader.entries_by_id(ids)
+        if len(entries) < len(ids):
+            raise Moved
+        rows = [_vector(snapshot, entries[i]) for i in ids]
+        if not rows:
+            return []
+        semantic = _scaled(_core.scores(np.stack(rows), vector))
+        words = _scaled(np.array([lexical.get(i, 0.0) for i in ids]))
+        fused = weight * semantic + (1.0 - weight) * words
+        return _records(reader, snapshot, zip(ids, fused.tolist(), strict=True), limit)
+
+    return engine.consistent(lambda snapshot, reader: _frozen(reader, lambda: work(snapshot, reader)))
+
+
+def _frozen(reader: Reader, work: Callable[[], list[Hit]]) -> list[Hit]:
+    if reader.sql.in_transaction:
+        return work()
+    with reader.frozen():
+        return work()
+
+
+def _lexical(reader: Reader, query: str, limit: int) -> list[tuple[int, float]]:
+    """Return (id, score) of the best matches; more than `limit` where scores tie at the end."""
+    expression = text.match_expression(query)
+    if expression is None:
+        return []
+    wanted = limit
+    while True:
+        wanted += 1
+        rows = reader.matches(expression, wanted, (_KEY_WEIGHT, _BODY_WEIGHT))
+        if len(rows) < wanted or rows[-1][1] < rows[limit - 1][1]:
+            return rows
+        wanted *= 2
+
+
+def _hits(
+    reader: Reader,
+    snapshot: Snapshot,
+    found: _core.Candidates,
+    scores: NDArray[np.float64],
+    limit: int,
+) -> list[Hit]:
+    ids = _ids(snapshot, found)
+    if len(ids) > limit:
+        # Only the rows that tie at the last place need their keys to be told apart.
+        last = scores[limit - 1]
+        above = int(np.count_nonzero(scores > last))
+        tied = [i for i, score in zip(ids, scores, strict=True) if score == last]
+        keys = reader.keys_by_id(tied)
+        if len(keys) < len(tied):
+            raise Moved
+        tied.sort(key=lambda i: keys[i].encode())
+        ids = [*ids[:above], *tied[: limit - above]]
+    return _records(reader, snapshot, zip(ids, scores[: len(ids)].tolist(), strict=True), limit)
+
+
+def _records(reader: Reader, snapshot: Snapshot, scored: Iterable[tuple[int, float]], limit: int) -> list[Hit]:
+    """Return the best of (id, score) pairs with their records, by (-score, key)."""
+    scores = dict(scored)
+    entries = reader.entries_by_id(scores)
+    if len(entries) < len(scores):
+        raise Moved
+    best = sorted(entries.values(), key=lambda entry: (-scores[entry.id], entry.key.encode()))
+    return [(e.key, scores[e.id], _stored(snapshot, e).record()) for e in best[:limit]]
+
+
+def _stored(snapshot: Snapshot, entry: Entry) -> Stored:
+    return checked(entry, _vector(snapshot, entry))
+
+
+def _vector(snapshot: Snapshot, entry: Entry) -> NDArray[np.float32]:
+    vector = snapshot.vector(entry.shard, entry.id)
+    if vector is None:
+        if reason := snapshot.missing_from(entry.shard, entry.id):
+            raise HTMError(f"the vector of {entry.key!r} cannot be read: {reason}; restore a backup")
+        raise Moved
+    return vector
+
+
+def _ids(snapshot: Snapshot, found: _core.Candidates) -> list[int]:
+    blocks = snapshot.blocks
+    return [int(blocks[b].ids[r]) for b, r in zip(found.block.tolist(), found.row.tolist(), strict=True)]
+
+
+def _field_scores(snapshot: Snapshot, field: NDArray[np.float32], count: int) -> _core.Candidates:
+    if field.any():
+        return _core.top_k(snapshot.rows(), field, count, threads=_threads())
+    # The unit vectors cancel out: nothing is more central than anything else.
+    rows = [np.arange(len(b.ids)) if b.alive is None else np.flatnonzero(b.alive) for b in snapshot.blocks]
+    lengths = [len(part) for part in rows]
+    return _core.Candidates(
+        np.repeat(np.arange(len(rows), dtype=np.int32), lengths), np.concatenate(rows), np.zeros(sum(lengths))
+    )
+
+
+def _require_whole(snapshot: Snapshot, partial: bool) -> None:
+    if snapshot.missing and not partial:
+        segment, reason = snapshot.missing[0]
+        raise HTMError(
+            f"{len(snapshot.missing)} of the store's segments cannot be read, first {segment.name} "
+            f"({segment.rows} rows): {reason}; restore a backup, or open the store with "
+            "allow_partial=True to search the rest"
+        )
+
+
+def _scaled(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    low, high = scores.min(), scores.max()
+    return (scores - low) / (high - low) if high > low else np.ones_like(scores)
+
+
+def _threads() -> int:
+    return config.current().thread_pool_size

@@ -1,0 +1,137 @@
+"""Records: what a caller gets for a key, the checksums that guard it, and the cache of them."""
+
+from __future__ import annotations
+
+import json
+import threading
+import zlib
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anam_py import _core, config
+from anam_py.exceptions import HTMError
+from anam_py.store.catalog import Entry, Version
+
+Record: TypeAlias = dict[str, Any]
+
+# What a cached record takes beside its vector and JSON: objects, dict slot, list node.
+_OVERHEAD_BYTES = 700
+
+
+class Stored(NamedTuple):
+    """One version of a key as it was read and checked; arrays are not to be written to."""
+
+    entry: Entry
+    vector: NDArray[np.float32]
+
+    def record(self) -> Record:
+        """Return a record that the caller may change at will."""
+        entry = self.entry
+        vector = self.vector.copy()
+        return {
+            "key": entry.key,
+            "embedding": {
+                "values": vector,
+                "norm": float(_core.norms(vector[np.newaxis])[0]),
+                "timestamp": entry.timestamp,
+            },
+            "metadata": json.loads(entry.metadata),
+            "diff_ops": json.loads(entry.diff_ops) if entry.diff_ops else [],
+            "version": entry.version,
+        }
+
+    @property
+    def nbytes(self) -> int:
+        entry = self.entry
+        text = len(entry.key) + len(entry.metadata) + len(entry.diff_ops or "")
+        return int(self.vector.nbytes) + text + _OVERHEAD_BYTES
+
+
+def vector_crc(vector: NDArray[np.float32]) -> int:
+    """Return the CRC-32 of a vector's bytes, as they lie in a little-endian file."""
+    return zlib.crc32(vector.data)
+
+
+def metadata_crc(entry_id: int, key: str, version: int, timestamp: float, metadata: str) -> int:
+    """Return the CRC-32 of all that a segment repeats of an entry, but for its vector."""
+    return zlib.crc32(f"{entry_id}\0{key}\0{version}\0{timestamp!r}\0{metadata}".encode())
+
+
+def diff_crc(diff_ops: str | None) -> int:
+    """Return the CRC-32 of an entry's diff ops."""
+    return zlib.crc32((diff_ops or "").encode())
+
+
+def damage(entry: Entry | Version) -> str | None:
+    """Return what is damaged in a version's catalog row, or None."""
+    crc = metadata_crc(entry.id, entry.key, entry.version, entry.timestamp, entry.metadata)
+    if crc != entry.mcrc:
+        return "metadata"
+    return "diff ops" if diff_crc(entry.diff_ops) != entry.dcrc else None
+
+
+def checked(entry: Entry, vector: NDArray[np.float32]) -> Stored:
+    """Return an entry with its vector, or raise HTMError if either is damaged."""
+    problem = "vector" if vector_crc(vector) != entry.crc else damage(entry)
+    if problem:
+        raise HTMError(
+            f"the {problem} of {entry.key!r} (version {entry.version}) is damaged: its checksum does "
+            "not match; run verify() to see what else is, and restore a backup or store it again"
+        )
+    return Stored(entry, vector)
+
+
+class RecordCache:
+    """The most recently used records of one store, within the configured size.
+
+    A reader may fetch a version, lose the processor while the key is overwritten and the cache
+    told so, and only then offer what it fetched. So an offer carries the generation from before
+    the fetch, and is taken only if nothing was discarded since.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._items: OrderedDict[str, Stored] = OrderedDict()
+        self.generation = 0
+        self.nbytes = 0
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def get(self, key: str) -> Stored | None:
+        with self._lock:
+            stored = self._items.get(key)
+            if stored is not None:
+                self._items.move_to_end(key)
+            return stored
+
+    def offer(self, stored: Stored, generation: int) -> None:
+        # A view would keep its whole segment mapped.
+        stored = Stored(stored.entry, stored.vector.copy())
+        limit = config.current().cache_size_mb << 20
+        with self._lock:
+            key = stored.entry.key
+            if generation != self.generation or key in self._items or stored.nbytes > limit:
+                return
+            self._items[key] = stored
+            self.nbytes += stored.nbytes
+            while self.nbytes > limit:
+                self.nbytes -= self._items.popitem(last=False)[1].nbytes
+
+    def discard(self, keys: Iterable[str]) -> None:
+        with self._lock:
+            self.generation += 1
+            for key in keys:
+                stored = self._items.pop(key, None)
+                if stored is not None:
+                    self.nbytes -= stored.nbytes
+
+    def clear(self) -> None:
+        with self._lock:
+            self.generation += 1
+            self._items.clear()
+            self.nbytes = 0

@@ -1,0 +1,220 @@
+"""What opening a store checks, creates and tidies, before anything else may touch it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from anam_py.exceptions import HTMError
+from anam_py.store import files, schema, text
+from anam_py.store.catalog import Catalog, Writer
+
+MARKER = "anam.json"
+CATALOG = "catalog.sqlite"
+QUARANTINE = "quarantine"
+_MAGIC = "anam-htm"
+_MARKER_FORMAT = 1
+
+_SHARD = re.compile(r"shard-\d{4}")
+_SEGMENT = re.compile(r"seg-\d+-[0-9a-f]{8}\.h5")
+_DERIVED = re.compile(r"seg-\d+-[0-9a-f]{8}\.codes-\d+\.h5")
+
+# Neither SQLite's WAL nor flock can be relied on there.
+_NETWORK = {"nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "ncpfs", "afs", "ceph", "lustre"}
+_NETWORK |= {"glusterfs", "beegfs", "fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.s3fs"}
+
+
+class Marker(NamedTuple):
+    """What a store is, as ``anam.json`` says for ever."""
+
+    uuid: str
+    shards: int
+    dimension: int
+
+    def write(self, folder: Path) -> None:
+        body = {"magic": _MAGIC, "format": _MARKER_FORMAT, **self._asdict()}
+        files.write_file(folder / MARKER, [json.dumps(body, indent=2).encode() + b"\n"])
+
+    @classmethod
+    def read(cls, folder: Path) -> Marker | None:
+        """Return the marker of a store; None if the folder has none."""
+        path = folder / MARKER
+        try:
+            body = json.loads(path.read_bytes())
+            if body["magic"] != _MAGIC:
+                raise ValueError(f"magic is {body['magic']!r}")
+            marker = cls(str(body["uuid"]), int(body["shards"]), int(body["dimension"]))
+            version = int(body["format"])
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise files.translated(path, "read", error) from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise HTMError(
+                f"{str(path)!r} is not a marker of anam_py ({error}); restore a backup or run HTMCore.repair(path)"
+            ) from error
+        if version > _MARKER_FORMAT:
+            raise HTMError(
+                f"the marker {str(path)!r} has format {version}, this anam_py reads up to {_MARKER_FORMAT}; upgrade anam_py"
+            )
+        return marker
+
+
+def shard_folder(folder: Path, shard: int) -> Path:
+    """Return where a shard's segments lie."""
+    return folder / f"shard-{shard:04d}"
+
+
+def prepare_folder(path: Path) -> None:
+    """Make sure that a store can be in this folder, creating it if it is missing."""
+    try:
+        if path.exists() and not path.is_dir():
+            raise HTMError(f"{str(path)!r} is a file; a store needs a folder, give another path")
+        files.make_folder(path)
+    except OSError as error:
+        raise files.translated(path, "create", error) from error
+    refuse_network(path)
+
+
+def refuse_network(path: Path) -> None:
+    """Raise HTMError where the folder is on a network file system."""
+    if os.environ.get("ANAM_ALLOW_NETWORK_FS") == "1":
+        return
+    kind = _file_system(path)
+    if kind in _NETWORK:
+        raise HTMError(
+            f"{str(path)!r} is on a network file system ({kind}), where locks and syncs cannot be relied "
+            "on; use a local disk, or set ANAM_ALLOW_NETWORK_FS=1 and accept that data may be lost"
+        )
+
+
+def create_or_read(folder: Path, shards: int, dimension: int) -> Marker:
+    """Return the marker of the store in `folder`, creating the store if there is none.
+
+    Called under the store's lock. Never creates a catalog beside what may be a store's data.
+    """
+    marker = Marker.read(folder)
+    path = folder / CATALOG
+    size = path.stat().st_size if path.exists() else None
+    segments = bool(segment_files(folder))
+    if not size and (marker is not None or segments):
+        state = "missing" if size is None else "empty"
+        raise HTMError(
+            f"the catalog {str(path)!r} is {state}, but the store has data; restore a backup or run HTMCore.repair(path)"
+        )
+    if marker is not None:
+        return marker
+    if size and (found := _unfinished(path, segments)) is not None:
+        found.write(folder)
+        return found
+    marker = Marker(secrets.token_hex(16), shards, dimension)
+    meta = {key: str(value) for key, value in marker._asdict().items()}
+    meta["features"] = json.dumps({"required": [], "required_to_write": [], "tables": []})
+    meta["lexemes"] = text.LEXEMES
+    Catalog.create(path, meta)
+    files.sync_folder(folder)
+    marker.write(folder)
+    return marker
+
+
+def _unfinished(path: Path, segments: bool) -> Marker | None:
+    """Return the marker that a creation cut short would have written; None to create anew."""
+    catalog = Catalog(path, durability=None, check=False)
+    try:
+        with catalog.reading() as reader:
+            if reader.is_blank():
+                return None
+            reader.check()
+            if segments or reader.last_id():
+                raise HTMError(
+                    f"{str(path.parent / MARKER)!r} is missing, but the store has data; "
+                    "restore a backup or run HTMCore.repair(path)"
+                )
+            meta = reader.meta()
+            return Marker(meta["uuid"], int(meta["shards"]), int(meta["dimension"]))
+    finally:
+        catalog.close()
+
+
+def require_match(marker: Marker, meta: dict[str, str], folder: Path) -> None:
+    """Raise HTMError unless marker and catalog belong together."""
+    if meta.get("uuid") != marker.uuid:
+        raise HTMError(
+            f"{str(folder)!r} holds the marker of store {marker.uuid} and the catalog of store "
+            f"{meta.get('uuid')}; they were mixed up, restore a backup"
+        )
+
+
+def tidy(folder: Path, writer: Writer) -> list[str]:
+    """Remove what a crash left behind; returns the names of files set aside.
+
+    Idempotent. A file that no row names is never deleted, only moved to ``quarantine/``.
+    """
+    unlink_dead(folder, writer)
+    known = {segment.name for segment in writer.segments()}
+    set_aside = []
+    for shard, name in _shard_files(folder):
+        path = folder / shard / name
+        if files.TEMPORARY in name or _DERIVED.fullmatch(name):
+            files.remove(path)
+        elif _SEGMENT.fullmatch(name) and name not in known:
+            quarantine = folder / QUARANTINE
+            files.make_folder(quarantine)
+            target = quarantine / f"{time.strftime('%Y%m%dT%H%M%S')}-{shard}-{name}"
+            os.replace(path, target)
+            files.sync_folder(quarantine)
+            set_aside.append(target.name)
+    for path in folder.glob(f"{MARKER}{files.TEMPORARY}*"):
+        files.remove(path)
+    if writer.meta().get("lexemes") != text.LEXEMES:
+        with writer.transaction():
+            writer.rebuild_lexemes()
+    return set_aside
+
+
+def unlink_dead(folder: Path, writer: Writer) -> None:
+    """Unlink the files of dead segments, and then drop their rows."""
+    dead = writer.segments("dead")
+    gone = [s for s in dead if files.remove(shard_folder(folder, s.shard) / s.name)]
+    for shard in {segment.shard for segment in gone}:
+        if shard_folder(folder, shard).is_dir():
+            files.sync_folder(shard_folder(folder, shard))
+    if gone:
+        with writer.transaction():
+            writer.drop_segments(segment.id for segment in gone)
+
+
+def segment_files(folder: Path) -> list[tuple[str, str]]:
+    """Return (folder, name) of every segment file, listed in the catalog or not."""
+    return [(shard, name) for shard, name in _shard_files(folder) if _SEGMENT.fullmatch(name)]
+
+
+def _shard_files(folder: Path) -> list[tuple[str, str]]:
+    found = []
+    for shard in sorted(path for path in folder.iterdir() if _SHARD.fullmatch(path.name)):
+        if shard.is_dir() and not shard.is_symlink():
+            found += [(shard.name, name) for name in sorted(os.listdir(shard))]
+    return found
+
+
+def _file_system(path: Path) -> str:
+    """Return the type of the file system that holds `path`; empty where it cannot be told."""
+    if sys.platform == "win32":
+        return "cifs" if str(path).startswith("\\\\") else ""
+    try:
+        mounts = Path("/proc/self/mounts").read_text(errors="surrogateescape").splitlines()
+    except OSError:
+        return ""
+    best, kind = "", ""
+    for line in mounts:
+        _, point, name, *_ = line.split(" ")
+        point = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), point)
+        if len(point) >= len(best) and path.is_relative_to(point):
+            best, kind = point, name
+    return kind

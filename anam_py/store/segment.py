@@ -1,0 +1,267 @@
+"""Segments: immutable HDF5 files of rows, written whole and then only mapped.
+
+The only importer of h5py, which loads when the first segment is written. HDF5 never touches
+the disk: after a full disk it cannot close its file, and the process dies. The image is built
+in memory, and the bytes are ours to write. Reading needs no HDF5 either: the catalog knows
+where in the file each dataset begins.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import secrets
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anam_py.exceptions import HTMError
+from anam_py.store import catalog, files
+
+MAGIC = "anam-segment"
+FORMAT = 1
+_ALIGNMENT = 64
+# HDF5's own structures for nine datasets and six attributes; only sizes the first allocation.
+_OVERHEAD_BYTES = 64 << 10
+
+_TYPES = {
+    "ids": "<i8",
+    "vectors": "<f4",
+    "norms": "<f8",
+    "crc": "<u4",
+    "mcrc": "<u4",
+    "versions": "<i8",
+    "timestamps": "<f8",
+    "key_ends": "<i8",
+    "metadata_ends": "<i8",
+    "keys": "|u1",
+    "metadata": "|u1",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Strings:
+    """Byte strings end to end: string i is ``data[ends[i - 1]:ends[i]]``."""
+
+    data: NDArray[np.uint8]
+    ends: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, strings: Sequence[str]) -> Strings:
+        encoded = [string.encode("utf-8") for string in strings]
+        ends = np.cumsum(np.fromiter(map(len, encoded), np.int64, len(encoded)))
+        return cls(np.frombuffer(b"".join(encoded), np.uint8), ends)
+
+    def __getitem__(self, index: int) -> bytes:
+        start = int(self.ends[index - 1]) if index else 0
+        return self.data[start : int(self.ends[index])].tobytes()
+
+    def take(self, rows: NDArray[np.intp]) -> Strings:
+        """Return the strings of these rows, in this order."""
+        starts = np.concatenate(([0], self.ends[:-1]))[rows]
+        lengths = self.ends[rows] - starts
+        ends = np.cumsum(lengths)
+        # Position of every byte: its string's start, plus how far into the string it is.
+        source = np.arange(int(ends[-1])) + np.repeat(starts - (ends - lengths), lengths)
+        return Strings(self.data[source], ends)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Strings]) -> Strings:
+        before = np.cumsum([0] + [len(part.data) for part in parts[:-1]])
+        return cls(
+            np.concatenate([part.data for part in parts]),
+            np.concatenate([part.ends + offset for part, offset in zip(parts, before, strict=True)]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The rows of one segment, ids ascending. `vectors` comes in pieces, and can be read once."""
+
+    ids: NDArray[np.int64]
+    vectors: Iterable[NDArray[np.float32]]
+    norms: NDArray[np.float64]
+    crc: NDArray[np.uint32]
+    mcrc: NDArray[np.uint32]
+    versions: NDArray[np.int64]
+    timestamps: NDArray[np.float64]
+    keys: Strings
+    metadata: Strings
+
+
+def row_bytes(dimension: int) -> int:
+    """Return about what one row takes in a segment, with a typical key and metadata."""
+    return 4 * dimension + 256
+
+
+def write(
+    folder: Path,
+    uuid: str,
+    shard: int,
+    dimension: int,
+    columns: Columns,
+    replaces: Sequence[str] = (),
+) -> catalog.Segment:
+    """Write rows to a new segment file; returns what the catalog must list (its id is 0).
+
+    `replaces` names the segments that this one was merged from, for whoever has to make
+    sense of the folder without its catalog.
+
+    Raises
+    ------
+    HTMError
+        If the file cannot be written; nothing is left behind.
+    """
+    last_id = int(columns.ids[-1])
+    name = f"seg-{last_id}-{secrets.token_hex(4)}.h5"
+    image, layout = _image(uuid, shard, dimension, columns, replaces)
+    files.make_folder(folder)
+    files.write_file(folder / name, [image], mode=0o400)
+    return catalog.Segment(
+        id=0,
+        shard=shard,
+        name=name,
+        rows=len(columns.ids),
+        first_id=int(columns.ids[0]),
+        last_id=last_id,
+        layout=layout,
+        bytes=len(image),
+        crc=zlib.crc32(image),
+    )
+
+
+class MappedSegment:
+    """A live segment's datasets as read-only arrays over a memory map.
+
+    The map outlives the file's name: a segment that is merged away stays readable for as long
+    as somebody holds one of its arrays.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+    segment : catalog.Segment
+        What the catalog says of it.
+    dimension : int
+        Of the vectors.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file is not there (a merge may have replaced it).
+    HTMError
+        If it is not what the catalog says, or cannot be read.
+    """
+
+    __slots__ = ("_map", "ids", "norms", "path", "segment", "vectors")
+
+    def __init__(self, path: Path, segment: catalog.Segment, dimension: int) -> None:
+        self.path = path
+        self.segment = segment
+        self._map = _map(path, segment.bytes)
+        self.ids: NDArray[np.int64] = self._array("ids", segment.rows)
+        self.norms: NDArray[np.float64] = self._array("norms", segment.rows)
+        flat: NDArray[np.float32] = self._array("vectors", segment.rows * dimension)
+        self.vectors = flat.reshape(segment.rows, dimension)
+
+    def columns(self) -> Columns:
+        """Return every column, as views of the map."""
+        rows = self.segment.rows
+        key_ends, metadata_ends = self._array("key_ends", rows), self._array("metadata_ends", rows)
+        return Columns(
+            ids=self.ids,
+            vectors=[self.vectors],
+            norms=self.norms,
+            crc=self._array("crc", rows),
+            mcrc=self._array("mcrc", rows),
+            versions=self._array("versions", rows),
+            timestamps=self._array("timestamps", rows),
+            keys=Strings(self._array("keys", int(key_ends[-1])), key_ends),
+            metadata=Strings(self._array("metadata", int(metadata_ends[-1])), metadata_ends),
+        )
+
+    def crc(self) -> int:
+        """Return the CRC-32 of the whole file."""
+        return zlib.crc32(self._map)
+
+    def _array(self, name: str, count: int) -> NDArray[Any]:
+        dtype = np.dtype(_TYPES[name])
+        offset = self.segment.layout.get(name, -1)
+        if offset < 0 or count < 0 or offset + count * dtype.itemsize > self.segment.bytes:
+            raise HTMError(
+                f"segment {str(self.path)!r}: the catalog's layout of {name!r} lies outside the file; "
+                "restore a backup or run HTMCore.repair(path)"
+            )
+        return np.frombuffer(self._map, dtype, count, offset)
+
+
+def _map(path: Path, size: int) -> mmap.mmap:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise files.translated(path, "read", error) from error
+    try:
+        # Touching a map beyond its file's end kills the process, so a short file is never mapped.
+        found = os.fstat(descriptor).st_size
+        if found != size:
+            raise HTMError(
+                f"segment {str(path)!r} has {found} bytes, the catalog says {size}; restore a backup or run HTMCore.repair(path)"
+            )
+        return mmap.mmap(descriptor, size, access=mmap.ACCESS_READ)
+    finally:
+        os.close(descriptor)
+
+
+def _image(uuid: str, shard: int, dimension: int, columns: Columns, replaces: Sequence[str]) -> tuple[bytes, dict[str, int]]:
+    import h5py  # 150 ms, and only writing a segment needs it
+
+    rows = len(columns.ids)
+    arrays = {
+        "ids": columns.ids,
+        "norms": columns.norms,
+        "crc": columns.crc,
+        "mcrc": columns.mcrc,
+        "versions": columns.versions,
+        "timestamps": columns.timestamps,
+        "key_ends": columns.keys.ends,
+        "metadata_ends": columns.metadata.ends,
+        "keys": columns.keys.data,
+        "metadata": columns.metadata.data,
+    }
+    size = 4 * rows * dimension + sum(array.nbytes for array in arrays.values()) + _OVERHEAD_BYTES
+    with h5py.File(
+        "segment",
+        "w",
+        driver="core",
+        backing_store=False,
+        block_size=size,
+        alignment_threshold=1,
+        alignment_interval=_ALIGNMENT,
+    ) as file:
+        # h5py writes a str with variable length, which a strict reader refuses.
+        file.attrs.update(
+            magic=np.bytes_(MAGIC),
+            format=FORMAT,
+            uuid=np.bytes_(uuid),
+            shard=shard,
+            rows=rows,
+            dimension=dimension,
+            replaces=np.bytes_(",".join(replaces) or "-"),
+        )
+        vectors = file.create_dataset("vectors", (rows, dimension), _TYPES["vectors"])
+        start = 0
+        for part in columns.vectors:
+            vectors[start : start + len(part)] = part
+            start += len(part)
+        for name, array in arrays.items():
+            file.create_dataset(name, data=array, dtype=_TYPES[name])
+        file.flush()
+        layout = {name: file[name].id.get_offset() for name in _TYPES}
+        return file.id.get_file_image(), layout

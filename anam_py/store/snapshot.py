@@ -1,0 +1,172 @@
+"""Snapshots: what a scan sees, immutable, so that it needs no lock.
+
+The writer publishes a new snapshot after each commit; arrays are shared between snapshots
+and copied only where they change.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anam_py import _core
+from anam_py.store import catalog
+from anam_py.store.segment import MappedSegment
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Rows that lie together: one segment, or the pending ones. Ids ascend.
+
+    `alive` is None while every row is, else a mask of shape (n,).
+    """
+
+    ids: NDArray[np.int64]
+    vectors: NDArray[np.float32]
+    norms: NDArray[np.float64]
+    alive: NDArray[np.uint8] | None = None
+    live: int = 0
+    source: MappedSegment | None = None
+
+    @classmethod
+    def of(cls, source: MappedSegment) -> Block:
+        return cls(source.ids, source.vectors, source.norms, None, len(source.ids), source)
+
+    def row(self, entry_id: int) -> int | None:
+        """Return the row of an id, dead or alive; None if it is not here."""
+        row = int(np.searchsorted(self.ids, entry_id))
+        return row if row < len(self.ids) and self.ids[row] == entry_id else None
+
+    def without(self, ids: NDArray[np.int64]) -> Block:
+        """Return this block with the rows of `ids` (those that are here) dead."""
+        rows = np.searchsorted(self.ids, ids)
+        within = rows < len(self.ids)
+        rows, ids = rows[within], ids[within]
+        rows = rows[self.ids[rows] == ids]
+        if not len(rows):
+            return self
+        alive = np.ones(len(self.ids), np.uint8) if self.alive is None else self.alive.copy()
+        alive[rows] = 0
+        return replace(self, alive=alive, live=int(np.count_nonzero(alive)))
+
+    @property
+    def nbytes(self) -> int:
+        return self.ids.nbytes + self.vectors.nbytes + self.norms.nbytes
+
+    @property
+    def dead_ids(self) -> NDArray[np.int64]:
+        return self.ids[:0] if self.alive is None else self.ids[self.alive == 0]
+
+
+class PendingRows:
+    """Rows of no segment yet, growing in place: a block holds a prefix, which never changes."""
+
+    def __init__(self, dimension: int) -> None:
+        self._count = 0
+        self._ids = np.empty(64, np.int64)
+        self._vectors = np.empty((64, dimension), np.float32)
+        self._norms = np.empty(64, np.float64)
+
+    def append(self, ids: Sequence[int], vectors: NDArray[np.float32], norms: NDArray[np.float64]) -> None:
+        start, stop = self._count, self._count + len(ids)
+        if stop > len(self._ids):
+            capacity = max(stop, 2 * len(self._ids))
+            self._ids = _grown(self._ids, start, capacity)
+            self._vectors = _grown(self._vectors, start, capacity)
+            self._norms = _grown(self._norms, start, capacity)
+        self._ids[start:stop] = ids
+        self._vectors[start:stop] = vectors
+        self._norms[start:stop] = norms
+        self._count = stop
+
+    def block(self) -> Block:
+        n = self._count
+        return Block(self._ids[:n], self._vectors[:n], self._norms[:n], None, n)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One moment of a store: segments by (shard, first id), then the pending rows.
+
+    `missing` lists live segments whose file is not readable, with the reason.
+    """
+
+    segments: tuple[Block, ...]
+    pending: Block
+    missing: tuple[tuple[catalog.Segment, str], ...] = ()
+    _starts: list[tuple[int, int]] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        starts = [
+            (block.source.segment.shard, block.source.segment.first_id) for block in self.segments if block.source is not None
+        ]
+        object.__setattr__(self, "_starts", starts)
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        return (*self.segments, self.pending)
+
+    @property
+    def live(self) -> int:
+        return sum(block.live for block in self.blocks)
+
+    def rows(self) -> list[_core.Rows]:
+        """Return the blocks as the kernels take them."""
+        return [_core.Rows(b.vectors, b.norms, b.alive) for b in self.blocks]
+
+    def vector(self, shard: int, entry_id: int) -> NDArray[np.float32] | None:
+        """Return a view of an id's vector; None if this snapshot does not have it."""
+        index = bisect.bisect_right(self._starts, (shard, entry_id)) - 1
+        candidates = [self.pending] if index < 0 else [self.segments[index], self.pending]
+        for block in candidates:
+            row = block.row(entry_id)
+            if row is not None:
+                return block.vectors[row]
+        return None
+
+    def missing_from(self, shard: int, entry_id: int) -> str | None:
+        """Return why an id's segment is not readable; None if that is not the reason."""
+        for segment, reason in self.missing:
+            if segment.shard == shard and segment.first_id <= entry_id <= segment.last_id:
+                return reason
+        return None
+
+    def without(self, ids: Iterable[int]) -> Snapshot:
+        """Return this snapshot with the rows of `ids` dead."""
+        dead = np.unique(np.fromiter(ids, np.int64))
+        if not len(dead):
+            return self
+        segments = tuple(_without(block, dead) for block in self.segments)
+        return Snapshot(segments, _without(self.pending, dead), self.missing)
+
+    def with_pending(self, pending: Block) -> Snapshot:
+        """Return this snapshot with another pending block, its dead rows still dead."""
+        return Snapshot(self.segments, pending.without(self.pending.dead_ids), self.missing)
+
+    def with_segments(self, added: Iterable[Block], removed: Mapping[int, object]) -> Snapshot:
+        """Return this snapshot with some segments (by their catalog id) replaced by others."""
+        kept = [b for b in self.segments if b.source is None or b.source.segment.id not in removed]
+        segments = sorted((*kept, *added), key=_order)
+        missing = tuple(item for item in self.missing if item[0].id not in removed)
+        return Snapshot(tuple(segments), self.pending, missing)
+
+
+def _without(block: Block, ids: NDArray[np.int64]) -> Block:
+    if not len(block.ids) or ids[-1] < block.ids[0] or ids[0] > block.ids[-1]:
+        return block
+    return block.without(ids)
+
+
+def _order(block: Block) -> tuple[int, int]:
+    assert block.source is not None
+    return block.source.segment.shard, block.source.segment.first_id
+
+
+def _grown(array: NDArray[np.generic], used: int, capacity: int) -> NDArray[np.generic]:
+    grown = np.empty((capacity, *array.shape[1:]), array.dtype)
+    grown[:used] = array[:used]
+    return grown

@@ -1,0 +1,35 @@
+"""Texts beside entries: how they are kept, and how words become full-text queries."""
+
+from __future__ import annotations
+
+import zlib
+
+from anam_py import _core
+
+# Version of the tokens in the full-text index. The index is contentless, so a row can only be
+# taken out with the tokens that were put in: when this changes, the writer rebuilds it.
+LEXEMES = "1"
+
+# SQLite takes about 1,000 phrases in one expression; words beyond that add nothing to a ranking.
+_MOST_WORDS = 256
+
+
+def compress(text: str) -> bytes:
+    """Return the stored form of a text."""
+    return zlib.compress(text.encode("utf-8"), 1)
+
+
+def decompress(blob: bytes) -> str:
+    """Return the text of a stored form."""
+    return zlib.decompress(blob).decode("utf-8")
+
+
+def indexed(key: str, text: str) -> tuple[str, str]:
+    """Return the (key, body) columns that the full-text index holds for an entry."""
+    return _core.lexemes(key), _core.lexemes(text)
+
+
+def match_expression(query: str) -> str | None:
+    """Return the FTS5 expression for any of the query's words; None if it has no words."""
+    words = dict.fromkeys(_core.lexemes(query).split())
+    return " OR ".join(f'"{word}"' for word in list(words)[:_MOST_WORDS]) or None

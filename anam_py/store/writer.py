@@ -1,0 +1,542 @@
+"""The writing engine: one thread that commits for everybody, and what it commits.
+
+Callers queue what they want written and wait. The thread takes all that waits and commits it
+in one transaction, so that callers share the sync to the disk. It alone uses the catalog's
+writing connection.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anam_py import config, exceptions
+from anam_py.exceptions import HTMError
+from anam_py.store import files, merge, recovery, segment
+from anam_py.store.catalog import Catalog, CatalogSyncError, Entry, File, Reader, Writer
+from anam_py.store.engine import Engine, T, load_snapshot
+from anam_py.store.lock import StoreLock
+from anam_py.store.records import diff_crc, metadata_crc
+from anam_py.store.segment import Columns, MappedSegment, Strings
+from anam_py.store.snapshot import Block, PendingRows, Snapshot
+
+log = logging.getLogger("anam_py.store")
+
+# Batches above this many rows go straight to segments.
+BULK_ROWS = 1_000
+_QUEUE_LENGTH = 1_024
+_FLUSH_BYTES = 32 << 20
+_FLUSH_ROWS = 65_536
+_RETRY_SECONDS = 5.0
+
+
+class Put(NamedTuple):
+    """One validated entry to store; its vector is a row of the batch's matrix."""
+
+    key: str
+    crc: int
+    metadata: str
+    diff_ops: str | None
+    text: str | None
+
+
+class LedgerChange(NamedTuple):
+    """What a batch changes in the crawler's ledger."""
+
+    root: str
+    put: Sequence[File] = ()
+    drop: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Changes that are committed together or not at all; deletes come before puts.
+
+    The keys of `puts` are distinct. `vectors` has shape (len(puts), D), `norms` (len(puts),).
+    """
+
+    puts: Sequence[Put] = ()
+    vectors: NDArray[np.float32] | None = None
+    norms: NDArray[np.float64] | None = None
+    deletes: Sequence[str] = ()
+    ledger: LedgerChange | None = None
+    meta: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Write:
+    batch: Batch
+    future: Future[int] = field(default_factory=Future)
+    deleted: int = 0
+
+
+@dataclass(slots=True)
+class _Job:
+    function: Callable[[], Any]
+    future: Future[Any] = field(default_factory=Future)
+
+
+@dataclass(slots=True)
+class _Effects:
+    """What a transaction will have changed in memory once it is committed."""
+
+    added: list[int] = field(default_factory=list)
+    vectors: list[NDArray[np.float32]] = field(default_factory=list)
+    norms: list[NDArray[np.float64]] = field(default_factory=list)
+    dead: list[int] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    segments: list[Block] = field(default_factory=list)
+
+
+def shard_of(key: str, shards: int) -> int:
+    """Return the shard of a key: stable across processes and versions."""
+    return zlib.crc32(key.encode("utf-8")) % shards
+
+
+class WritingEngine(Engine):
+    """A store that this process writes.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The store's folder, resolved; created with a new store if there is none.
+    shards, dimension : int
+        Of a new store. An existing one keeps its own.
+    durability : {"full", "normal"}
+        What an acknowledged write survives; see docs/storage.md.
+    """
+
+    read_only = False
+
+    def __init__(self, folder: Path, shards: int, dimension: int, durability: str) -> None:
+        recovery.prepare_folder(folder)
+        lock = StoreLock(folder)
+        try:
+            marker = recovery.create_or_read(folder, shards, dimension)
+            catalog = Catalog(folder / recovery.CATALOG, durability)
+            try:
+                assert catalog.writer is not None
+                self._writer: Writer = catalog.writer
+                recovery.require_match(marker, self._writer.meta(), folder)
+                if set_aside := recovery.tidy(folder, self._writer):
+                    log.warning("set aside in quarantine: %s", ", ".join(set_aside))
+                super().__init__(folder, marker, catalog)
+                self._snapshot, self._pending = load_snapshot(self, self._writer)
+            except BaseException:
+                catalog.close()
+                raise
+        except BaseException:
+            lock.release()
+            raise
+        self.durability = durability
+        self.background_error: str | None = None
+        self._lock = lock
+        self._next_id = self._writer.last_id() + 1
+        self._broken: str | None = None
+        self._retry_flush_at = 0.0
+        self._commit_lock = threading.Lock()
+        self._closing = threading.Lock()
+        self._submitting = threading.Lock()
+        self._queue: queue.Queue[_Write | _Job | None] = queue.Queue(_QUEUE_LENGTH)
+        self._waiting: deque[_Write | _Job | None] = deque()
+        self._thread = threading.Thread(target=self._run, name="anam-writer", daemon=True)
+        self._thread.start()
+        self._merger = merge.Merger(self)
+        self._merger.start()
+        for block in self._snapshot.missing:
+            log.error("segment %s is not readable: %s", block[0].name, block[1])
+
+    # What other threads call
+
+    def snapshot(self) -> Snapshot:
+        self.check_usable()
+        return self._snapshot
+
+    def write(self, batch: Batch) -> int:
+        """Commit a batch; returns how many keys its deletes found.
+
+        Raises
+        ------
+        HTMError
+            If it could not be committed; nothing of it was.
+        anam_py.exceptions.MemoryError
+            If it does not fit the configured memory limit, even with caches dropped.
+        """
+        self._make_room(batch)
+        write = _Write(batch)
+        self._submit(write)
+        return write.future.result()
+
+    def run(self, function: Callable[[], T]) -> T:
+        """Return ``function()``, called in the writer thread between two commits."""
+        job = _Job(function)
+        self._submit(job)
+        result: T = job.future.result()
+        return result
+
+    def flush(self) -> None:
+        """Move the pending rows to segments; returns once they are there."""
+        self.run(self._flush)
+
+    def compact(self) -> None:
+        """Merge each shard's segments to as few as their size allows, without dead rows."""
+        self.flush()
+        self._merger.compact()
+
+    @property
+    def pending_bytes(self) -> int:
+        return self._snapshot.pending.nbytes
+
+    def close(self) -> None:
+        """Flush, stop both threads, and give the lock up."""
+        with self._closing:
+            if self._closed:
+                return
+            self._merger.stop()
+            with self._submitting:
+                self._closed = True
+                last_flush = _Job(self._flush)
+                self._queue.put(last_flush)
+                self._queue.put(None)
+            self._thread.join()
+            if error := last_flush.future.exception():  # its rows stay in the pending table
+                log.warning("flushing %s on close failed: %s", self.folder, error)
+            super().close()
+            self._lock.release()
+
+    def _submit(self, item: _Write | _Job) -> None:
+        # Whatever is queued before the store closes gets done; nothing is queued after.
+        with self._submitting:
+            self.check_usable()
+            self._queue.put(item)
+
+    def orphans(self) -> list[str]:
+        with self._merger.paused(), self._commit_lock, self.catalog.reading() as reader:
+            known = {segment.name for state in ("live", "dead") for segment in reader.segments(state)}
+            return [f"{shard}/{name}" for shard, name in recovery.segment_files(self.folder) if name not in known]
+
+    def owns_current_thread(self) -> bool:
+        return threading.current_thread() in (self._thread, self._merger)
+
+    def _undisturbed(self, work: Callable[[Snapshot, Reader], T]) -> T:
+        with self._commit_lock, self.catalog.reading() as reader:
+            return work(self._snapshot, reader)
+
+    def _make_room(self, batch: Batch) -> None:
+        limit = config.current().memory_limit_mb << 20
+        size = 0 if batch.vectors is None else batch.vectors.nbytes
+        if len(batch.puts) > BULK_ROWS:
+            size = 2 * min(size, self._bulk_bytes())  # written in blocks
+        if self.cache.nbytes + self.pending_bytes + size <= limit:
+            return
+        self.cache.clear()
+        self.flush()
+        if self.pending_bytes + size > limit:
+            raise exceptions.MemoryError(
+                f"storing this needs {size >> 20} MB and memory_limit_mb is {limit >> 20}; store "
+                "fewer rows at once, or raise the limit with configure_ffi"
+            )
+
+    # The writer thread
+
+    def _run(self) -> None:
+        while True:
+            item = self._waiting.popleft() if self._waiting else self._queue.get()
+            if item is None:
+                return
+            if isinstance(item, _Job):
+                _resolve(item.future, item.function)
+            else:
+                self._commit(self._group(item))
+            self._look_after()
+
+    def _group(self, first: _Write) -> list[_Write]:
+        """Return the writes that wait and can share a transaction, in their order."""
+        group, rows = [first], len(first.batch.puts)
+        while rows <= BULK_ROWS:
+            try:
+                item = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if not isinstance(item, _Write) or len(item.batch.puts) > BULK_ROWS:
+                self._waiting.append(item)
+                break
+            group.append(item)
+            rows += len(item.batch.puts)
+        return group
+
+    def _commit(self, group: Sequence[_Write]) -> None:
+        try:
+            if self._broken:
+                raise HTMError(self._broken)
+            if len(group[0].batch.puts) > BULK_ROWS:
+                self._commit_bulk(group[0])
+            else:
+                self._transact(group)
+        except BaseException as error:
+            if len(group) == 1 or self._breaks(error):
+                for write in group:
+                    write.future.set_exception(error)
+            else:  # a bad item never fails its neighbours
+                for write in group:
+                    self._commit([write])
+        else:
+            for write in group:
+                write.future.set_result(write.deleted)
+
+    def _transact(self, group: Sequence[_Write]) -> None:
+        effects = _Effects()
+        next_id = self._next_id
+        try:
+            with self._commit_lock:
+                with self._writer.transaction():
+                    for write in group:
+                        entries = self._apply(write, effects)
+                        self._stage_pending(write.batch, entries, effects)
+                self._publish(effects)
+        except BaseException:
+            self._next_id = next_id
+            raise
+
+    def _commit_bulk(self, write: _Write) -> None:
+        # Ids of one shard's segments must ascend, so rows that wait go first.
+        self._flush()
+        effects = _Effects()
+        next_id = self._next_id
+        paths: list[Path] = []
+        try:
+            with self._commit_lock:
+                with self._writer.transaction(durable=True):
+                    entries = self._apply(write, effects)
+                    assert write.batch.vectors is not None and write.batch.norms is not None
+                    effects.segments = self._write_segments(entries, write.batch.vectors, write.batch.norms, paths)
+                self._publish(effects)
+        except BaseException:
+            self._next_id = next_id
+            for path in paths:
+                files.remove(path)
+            raise
+
+    def _apply(self, write: _Write, effects: _Effects) -> list[Entry]:
+        """Make a batch's changes to the catalog, all but its vectors; returns its entries."""
+        batch, writer = write.batch, self._writer
+        if batch.deletes:
+            found = writer.entries(batch.deletes)
+            self._retire(found.values(), effects)
+            write.deleted = len(found)
+        keys = [put.key for put in batch.puts]
+        known = writer.entries(keys) if keys else {}
+        versions = {key: entry.version for key, entry in known.items()}
+        if len(known) < len(keys):
+            versions |= writer.last_versions(key for key in keys if key not in known)
+        self._retire(known.values(), effects)
+        entries = self._entries(batch.puts, versions)
+        writer.insert_entries(entries)
+        texts = [(e.id, e.key, p.text) for e, p in zip(entries, batch.puts, strict=True) if p.text]
+        if texts:
+            writer.insert_texts(texts)
+        if batch.ledger is not None:
+            writer.put_files(batch.ledger.root, batch.ledger.put)
+            writer.drop_files(batch.ledger.root, batch.ledger.drop)
+        for key, value in batch.meta.items():
+            writer.set_meta(key, value)
+        effects.keys += keys
+        return entries
+
+    def _retire(self, entries: Iterable[Entry], effects: _Effects) -> None:
+        entries = list(entries)
+        if entries:
+            self._writer.retire([entry.id for entry in entries])
+            effects.dead += [entry.id for entry in entries]
+            effects.keys += [entry.key for entry in entries]
+
+    def _entries(self, puts: Sequence[Put], versions: Mapping[str, int]) -> list[Entry]:
+        now = time.time()
+        shards = self.marker.shards
+        entries = []
+        for put in puts:
+            entry_id, version = self._next_id, versions.get(put.key, 0) + 1
+            self._next_id += 1
+            entries.append(
+                Entry(
+                    id=entry_id,
+                    key=put.key,
+                    shard=shard_of(put.key, shards),
+                    version=version,
+                    crc=put.crc,
+                    metadata=put.metadata,
+                    mcrc=metadata_crc(entry_id, put.key, version, now, put.metadata),
+                    diff_ops=put.diff_ops,
+                    dcrc=diff_crc(put.diff_ops),
+                    timestamp=now,
+                )
+            )
+        return entries
+
+    def _stage_pending(self, batch: Batch, entries: Sequence[Entry], effects: _Effects) -> None:
+        if batch.vectors is None or batch.norms is None or not entries:
+            return
+        self._writer.insert_pending([(entry.id, row.data) for entry, row in zip(entries, batch.vectors, strict=True)])
+        effects.added += [entry.id for entry in entries]
+        effects.vectors.append(batch.vectors)
+        effects.norms.append(batch.norms)
+
+    def _publish(self, effects: _Effects) -> None:
+        snapshot = self._snapshot
+        if effects.added:
+            self._pending.append(effects.added, np.concatenate(effects.vectors), np.concatenate(effects.norms))
+            snapshot = snapshot.with_pending(self._pending.block())
+        if effects.segments:
+            snapshot = snapshot.with_segments(effects.segments, {})
+        self._snapshot = snapshot.without(effects.dead)
+        self.cache.discard(effects.keys)
+        if effects.dead or effects.segments:
+            self._merger.wake()
+
+    def _write_segments(
+        self,
+        entries: Sequence[Entry],
+        vectors: NDArray[np.float32],
+        norms: NDArray[np.float64],
+        paths: list[Path],
+    ) -> list[Block]:
+        """Write rows to segment files of their shards and list them in the open transaction.
+
+        `entries` ascend by id; row i of `vectors` and `norms` belongs to ``entries[i]``.
+        `paths` gets each file as it appears, for removal if the transaction fails.
+        """
+        shards = np.array([entry.shard for entry in entries])
+        sizes = np.array([4 * self.marker.dimension + len(e.key) + len(e.metadata) + 64 for e in entries])
+        blocks = []
+        for shard in np.unique(shards):
+            rows = np.flatnonzero(shards == shard)
+            folder = recovery.shard_folder(self.folder, int(shard))
+            full = np.cumsum(sizes[rows]) // self._bulk_bytes()
+            for part in np.split(rows, np.flatnonzero(np.diff(full)) + 1):
+                chosen = [entries[i] for i in part]
+                row = segment.write(
+                    folder,
+                    self.marker.uuid,
+                    int(shard),
+                    self.marker.dimension,
+                    _columns(chosen, [vectors[part]], norms[part]),
+                )
+                paths.append(folder / row.name)
+                row = self._writer.insert_segment(row)
+                blocks.append(Block.of(MappedSegment(folder / row.name, row, self.marker.dimension)))
+        return blocks
+
+    def _flush(self) -> None:
+        pending = self._snapshot.pending
+        if not len(pending.ids):
+            return
+        alive = slice(None) if pending.alive is None else pending.alive.astype(bool)
+        ids, vectors, norms = pending.ids[alive], pending.vectors[alive], pending.norms[alive]
+        found = self._writer.entries_by_id(ids.tolist())
+        entries = [found[int(i)] for i in ids]
+        paths: list[Path] = []
+        try:
+            with self._commit_lock:
+                with self._writer.transaction(durable=True):
+                    blocks = self._write_segments(entries, vectors, norms, paths) if entries else []
+                    self._writer.drop_pending(int(pending.ids[-1]))
+                    self._writer.drop_dead(pending.dead_ids.tolist())
+                self._pending = PendingRows(self.marker.dimension)
+                snapshot = self._snapshot.with_segments(blocks, {})
+                self._snapshot = Snapshot(snapshot.segments, self._pending.block(), snapshot.missing)
+        except BaseException as error:
+            for path in paths:
+                files.remove(path)
+            self._breaks(error)
+            raise
+        self.background_error = None
+        self._merger.wake()
+
+    def replace_segments(self, old: Sequence[Block], new: Block | None) -> None:
+        """Commit a merge of `old` (as they were when it began) to `new`."""
+        try:
+            self.run(lambda: self._replace_segments(old, new))
+        except BaseException:
+            if new is not None and new.source is not None:
+                files.remove(new.source.path)
+            raise
+
+    def _replace_segments(self, old: Sequence[Block], new: Block | None) -> None:
+        ids = [block.source.segment.id for block in old if block.source is not None]
+        left_out = [i for block in old for i in block.dead_ids.tolist()]
+        with self._commit_lock:
+            with self._writer.transaction(durable=True):
+                if new is not None:
+                    assert new.source is not None
+                    new.source.segment = self._writer.insert_segment(new.source.segment)
+                self._writer.kill_segments(ids)
+                # Exactly the rows that were left out: one that died since the merge began is
+                # in the new file, and must stay dead.
+                self._writer.drop_dead(left_out)
+            removed = dict.fromkeys(ids)
+            now = [b for b in self._snapshot.segments if b.source and b.source.segment.id in removed]
+            added = []
+            if new is not None:
+                dead = np.concatenate([block.dead_ids for block in now])
+                added.append(new.without(np.sort(dead)))
+            self._snapshot = self._snapshot.with_segments(added, removed)
+        recovery.unlink_dead(self.folder, self._writer)
+
+    def _look_after(self) -> None:
+        """Flush when the pending rows have grown enough; a failure is reported, not raised."""
+        limit = min(_FLUSH_BYTES, (config.current().memory_limit_mb << 20) // 8)
+        full = self.pending_bytes >= limit or len(self._snapshot.pending.ids) >= _FLUSH_ROWS
+        if not full or self._broken or time.monotonic() < self._retry_flush_at:
+            return
+        try:
+            self._flush()
+        except HTMError as error:
+            log.warning("flushing %s failed, its rows stay in the catalog: %s", self.folder, error)
+            self.background_error = str(error)
+            self._retry_flush_at = time.monotonic() + _RETRY_SECONDS
+
+    def _breaks(self, error: BaseException) -> bool:
+        """Turn the store read-only if `error` says that a sync failed."""
+        if isinstance(error, (files.SyncError, CatalogSyncError)) and self._broken is None:
+            self._broken = f"the store is read-only now, because {error}; reopen it once the disk is well"
+            log.error("%s", self._broken)
+        return self._broken is not None
+
+    def _bulk_bytes(self) -> int:
+        return min(merge.FULL_BYTES, (config.current().memory_limit_mb << 20) // 8)
+
+
+def _columns(entries: Sequence[Entry], vectors: Sequence[NDArray[np.float32]], norms: NDArray[np.float64]) -> Columns:
+    count = len(entries)
+    return Columns(
+        ids=np.fromiter((e.id for e in entries), np.int64, count),
+        vectors=vectors,
+        norms=norms,
+        crc=np.fromiter((e.crc for e in entries), np.uint32, count),
+        mcrc=np.fromiter((e.mcrc for e in entries), np.uint32, count),
+        versions=np.fromiter((e.version for e in entries), np.int64, count),
+        timestamps=np.fromiter((e.timestamp for e in entries), np.float64, count),
+        keys=Strings.of([e.key for e in entries]),
+        metadata=Strings.of([e.metadata for e in entries]),
+    )
+
+
+def _resolve(future: Future[Any], function: Callable[[], Any]) -> None:
+    try:
+        result = function()
+    except BaseException as error:
+        future.set_exception(error)
+    else:
+        future.set_result(result)
