@@ -1,0 +1,52 @@
+# `make demo` shows what anam_py does, `make test` that it does it. Each sets up .venv by itself and needs nothing but
+# python3 >= 3.11, a C compiler and make. Another interpreter: `make test PYTHON=python3.13 VENV=.venv-3.13`.
+
+PYTHON ?= python3
+VENV   ?= .venv
+PYTEST ?= -n auto --dist loadscope
+
+BIN    := $(VENV)/bin
+PIP    := PIP_BUILD_CONSTRAINT=constraints.txt $(BIN)/python -m pip --disable-pip-version-check install --quiet
+BUILD  := setup.py pyproject.toml constraints.txt $(wildcard anam_py/_core/*.pyx anam_py/_core/*.pxd anam_py/_core/*.h)
+
+.PHONY: demo test lint bench clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.test
+	$(BIN)/python scripts/demo.py
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest $(PYTEST)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/mypy tests/typing/api.py
+	$(BIN)/cython-lint anam_py
+	$(BIN)/numpydoc lint $$(git ls-files 'anam_py/*.py')
+
+bench: $(VENV)/.dev
+	$(BIN)/asv run --config asv_benchmarks/asv.conf.json --python=same --show-stderr
+
+clean:
+	rm -rf build dist .venv .venv-* *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .asv asv_benchmarks/.asv
+	rm -f anam_py/_core/*.so anam_py/_core/*.pyd
+	find anam_py tests asv_benchmarks scripts -name __pycache__ -prune -exec rm -rf {} +
+
+# What the tests need, and what developing needs; a stamp for each, older than what it was made from when that changes.
+$(VENV)/.test: $(BUILD) | $(VENV)/.made
+	@echo "Installing anam_py and its tests' needs into $(VENV)"
+	$(PIP) --constraint constraints.txt --editable '.[test]'
+	@touch $@
+
+$(VENV)/.dev: $(BUILD) | $(VENV)/.made
+	@echo "Installing anam_py and its tools into $(VENV)"
+	$(PIP) --constraint constraints.txt --editable '.[dev]'
+	@touch $(VENV)/.test $@
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "anam_py needs Python 3.11 or newer, $(PYTHON) is $$($(PYTHON) --version); try make PYTHON=python3.13"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
