@@ -100,9 +100,7 @@ class BuildCore(build_ext):
         super().build_extensions()
 
     def _optimisation(self):
-        return [
-            choice for choice in OPTIMISATION.get(self.compiler.compiler_type, ()) if self._works(choice, TRIVIAL_PROGRAM)
-        ]
+        return [choice for choice in OPTIMISATION.get(self.compiler.compiler_type, ()) if self._works(choice, TRIVIAL_PROGRAM)]
 
     def _openmp(self):
         wanted = os.environ.get("ANAM_OPENMP", "")
@@ -158,7 +156,7 @@ def extensions():
             f"{CORE}/{name}".replace("/", "."),
             [f"{CORE}/{name}.pyx"],
             include_dirs=[CORE],
-            depends=[f"{CORE}/simd.h", f"{CORE}/_openmp.pxd"],
+            depends=[f"{CORE}/simd.h"],
         )
         for name in MODULES
     ]

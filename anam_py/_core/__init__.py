@@ -10,8 +10,9 @@ number of threads. Its arguments have been validated (``anam_py._validation``).
     subtokens, lexemes, hash_tokens ─► tokens.pyx
 """
 
+import os
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,8 +56,6 @@ _MAX_HEAP = 1024
 # What a mean of unit vectors has to exceed to have a direction: their own rounding to single precision.
 _VANISHING = 2.0**-24
 
-_FloatOrArray = TypeVar("_FloatOrArray", float, NDArray[np.float64])
-
 
 class Rows(NamedTuple):
     """A block of rows to scan.
@@ -93,7 +92,33 @@ class Candidates(NamedTuple):
 
 simd_level = _scan.simd_level
 simd_levels = _scan.simd_levels
-effective_threads = _scan.effective_threads
+
+_forked = False
+
+
+def _after_fork_in_child() -> None:
+    global _forked  # noqa: PLW0603  one fact about the process
+    _forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def effective_threads(requested: int) -> int:
+    """Give the number of threads that kernels use when asked for some.
+
+    Parameters
+    ----------
+    requested : int
+
+    Returns
+    -------
+    int
+        At least 1; at most `requested`, OMP_NUM_THREADS, and the CPUs of this process. 1 without OpenMP, inside a
+        parallel region, and in a forked child: GNU's OpenMP would wait there for threads that the fork has not copied.
+    """
+    return 1 if _forked else _scan.effective_threads(requested)
 
 
 def norms(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -148,9 +173,7 @@ def pair_cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
     return float(scores(a[np.newaxis], b)[0])
 
 
-def top_k(
-    blocks: Sequence[Rows], query: NDArray[np.float32], k: int, min_score: float = -np.inf, *, threads: int
-) -> Candidates:
+def top_k(blocks: Sequence[Rows], query: NDArray[np.float32], k: int, min_score: float = -np.inf, *, threads: int) -> Candidates:
     """Find the rows whose exact score is not below that of the k-th best, nor below a minimum.
 
     Parameters
@@ -170,39 +193,31 @@ def top_k(
         there are fewer. Rows without a direction (norm 0) have no score and are not among them.
     """
     query = np.ascontiguousarray(query)
-    query_norm = float(norms(query[np.newaxis])[0])
     table = _scan.Blocks([_contiguous(rows) for rows in blocks], len(query))
-    if table.n_rows == 0 or not query_norm > 0:
+    if table.n_rows == 0:
         return Candidates(np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0))
-    k = min(k, table.n_rows)
-    threads = _threads_for(table.n_rows * table.dimension * 4, threads)
+    row_bytes = query.nbytes
+    unit = np.empty_like(query)
+    query_norm = _scan.normalise(query, unit)
 
+    workers = _threads_for(table.n_rows * row_bytes, threads)
     approx = np.empty(table.n_rows, np.float32)
-    peaks = np.empty(table.n_spans, np.float32)
-    heaps = np.full((threads, k if k <= _MAX_HEAP else 0), -np.inf, np.float32)
-    unit = (query / query_norm).astype(np.float32)
-    _scan.approximate(table, unit, approx, peaks, heaps, threads)
+    greatest = np.empty(table.n_spans, np.float32)
+    heaps = np.full((workers, k if k <= _MAX_HEAP else 0), -np.inf, np.float32)
+    _scan.approximate(table, unit, approx, greatest, heaps, workers)
 
     slack = _scan.slack(table.dimension)
-    kth = _kth_best(heaps, k) if k <= _MAX_HEAP else _kth_best(approx[approx < np.inf], k)
-    # No cosine is below -1: the last term passes over dead rows, whose approximate score is -inf.
-    block, row = _scan.select(table, approx, peaks, max(kth - 2 * slack, min_score - slack, -2.0))
+    kth = _kth_best(heaps.ravel() if k <= _MAX_HEAP else approx[approx < np.inf], k)
+    # No cosine is as low as -2, so that this passes over dead rows, whose approximate score is -inf.
+    block, row = _scan.select(table, approx, greatest, max(kth - 2 * slack, min_score - slack, -2.0))
     score = np.empty(len(row))
     if len(row):
-        threads = _threads_for(len(row) * table.dimension * 4, threads)
-        _scan.rescore(table, query, query_norm, block, row, score, threads)
+        _scan.rescore(table, query, query_norm, block, row, score, _threads_for(len(row) * row_bytes, threads))
 
-    score = np.where(np.isnan(score), -np.inf, score)
-    threshold = max(_kth_best(score, k), min_score, -2.0)
-    order = np.lexsort((row, block, -score))
-    order = order[: np.searchsorted(-score[order], -threshold, side="right")]
-    return Candidates(block[order], row[order], score[order])
-
-
-def _kth_best(values: NDArray[Any], k: int) -> float:
-    """Give the k-th greatest value, or -inf where there are fewer."""
-    values = values.ravel()
-    return float(np.partition(values, len(values) - k)[len(values) - k]) if len(values) >= k else -np.inf
+    kth = _kth_best(score[~np.isnan(score)], k)
+    found = np.flatnonzero(score >= max(kth, min_score))
+    found = found[np.argsort(-score[found], kind="stable")]  # candidates come by block and row
+    return Candidates(block[found], row[found], score[found])
 
 
 def mean_field(blocks: Sequence[Rows], *, threads: int) -> NDArray[np.float32]:
@@ -231,7 +246,11 @@ def mean_field(blocks: Sequence[Rows], *, threads: int) -> NDArray[np.float32]:
     return _resonance.direction(totals.sum(axis=0), n_rows, _VANISHING)
 
 
-def resonance(c: _FloatOrArray) -> _FloatOrArray:
+@overload
+def resonance(c: float) -> float: ...
+@overload
+def resonance(c: NDArray[np.float64]) -> NDArray[np.float64]: ...
+def resonance(c: float | NDArray[np.float64]) -> float | NDArray[np.float64]:
     """Give the resonance of cosines: ``clip(c * (1 + 0.1 * sin(pi * c)), 0, 1)``.
 
     Parameters
@@ -261,7 +280,7 @@ def subtokens(text: str) -> list[str]:
     list of str
         In order. Identifiers are cut at case, underscore and digit borders, runs of more than 64 bytes after 64.
     """
-    return _tokens.words(text, False).split()
+    return _tokens.words(text, whole=False).split()
 
 
 def lexemes(text: str) -> str:
@@ -277,7 +296,7 @@ def lexemes(text: str) -> str:
         The words of `subtokens`, separated by spaces, each identifier of several words followed by itself as a whole:
         lower-cased, without outer underscores, if it has at most 256 bytes.
     """
-    return _tokens.words(text, True)
+    return _tokens.words(text, whole=True)
 
 
 def hash_tokens(texts: Sequence[str], dimension: int, *, threads: int = 1) -> NDArray[np.float32]:
@@ -311,6 +330,12 @@ def _contiguous(rows: Rows) -> Rows:
         np.ascontiguousarray(rows.norms),
         None if rows.alive is None else np.ascontiguousarray(rows.alive).view(np.uint8),
     )
+
+
+def _kth_best(values: NDArray[Any], k: int) -> float:
+    """Give the k-th greatest of some values, or -inf where there are fewer."""
+    place = len(values) - k
+    return float(np.partition(values, place)[place]) if place >= 0 else -np.inf
 
 
 def _threads_for(n_bytes: int, threads: int) -> int:

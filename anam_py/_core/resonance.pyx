@@ -10,6 +10,8 @@ from libc.math cimport sqrt
 from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memcpy
 
+from anam_py._core._fenv cimport enter_ieee, fenv_t, leave_ieee
+
 # A component of a unit vector as an integer: 2**36 leaves room for the sum of 2**27 rows in 64 bits.
 cdef double SCALE = 2.0 ** 36
 
@@ -24,12 +26,20 @@ cdef inline int64_t bits(double value) noexcept nogil:
     return pattern
 
 
-cdef inline void add_unit_row(const float *row, double norm, int64_t *total, Py_ssize_t dimension) noexcept nogil:
-    cdef Py_ssize_t i
-    cdef double factor = SCALE / norm, rounder = ROUNDER
+cdef void add_unit_range(
+    const float *row, const double *norms, const uint8_t *alive, Py_ssize_t n_rows, int64_t *total, Py_ssize_t dimension,
+) noexcept nogil:
+    cdef Py_ssize_t i, j
+    cdef double factor, rounder = ROUNDER
     cdef int64_t zero = bits(rounder)
-    for i in range(dimension):
-        total[i] += bits(row[i] * factor + rounder) - zero
+    cdef fenv_t caller = enter_ieee()
+    for i in range(n_rows):
+        if norms[i] > 0 and (alive == NULL or alive[i]):
+            factor = SCALE / norms[i]
+            for j in range(dimension):
+                total[j] += bits(row[j] * factor + rounder) - zero
+        row += dimension
+    leave_ieee(caller)
 
 
 def add_unit_rows(
@@ -45,12 +55,47 @@ def add_unit_rows(
     totals : int64 memoryview of shape (threads, D)
     threads : int
     """
-    cdef Py_ssize_t i
-    cdef const uint8_t *living = NULL if alive is None else &alive[0]
+    cdef Py_ssize_t i, first, n = vectors.shape[0], step = 64
+    cdef const uint8_t *living = NULL
+    if alive is not None:
+        living = &alive[0]
     with nogil, parallel(num_threads=threads):
-        for i in prange(vectors.shape[0], schedule="static"):
-            if living == NULL or living[i]:
-                add_unit_row(&vectors[i, 0], norms[i], &totals[threadid(), 0], vectors.shape[1])
+        for i in prange((n + step - 1) // step, schedule="static"):
+            first = i * step
+            add_unit_range(
+                &vectors[first, 0], &norms[first], NULL if living == NULL else living + first,
+                min(step, n - first), &totals[threadid(), 0], vectors.shape[1],
+            )
+
+
+def direction(const int64_t[::1] total, double n_rows, double vanishing):
+    """Give the total of unit rows as a unit vector, or zero where their mean is no longer than `vanishing`.
+
+    Parameters
+    ----------
+    total : int64 memoryview of shape (D,)
+        What `add_unit_rows` has summed, over all threads.
+    n_rows : float
+        Number of rows summed.
+    vanishing : float
+
+    Returns
+    -------
+    float32 ndarray of shape (D,)
+    """
+    cdef Py_ssize_t i
+    cdef double length = 0
+    cdef float[::1] out
+    result = np.zeros(total.shape[0], np.float32)
+    out = result
+    with nogil:
+        for i in range(total.shape[0]):
+            length += (total[i] / SCALE) ** 2
+        length = sqrt(length)
+        if length > n_rows * vanishing:
+            for i in range(total.shape[0]):
+                out[i] = <float> (total[i] / SCALE / length)
+    return result
 
 
 # sin(pi x) / x for |x| <= 1/2 as a polynomial in x**2: the Taylor series, whose next term is below 2**-53.
@@ -89,33 +134,3 @@ def resonances(const double[::1] cosines, double[::1] out):
             # A cosine below 0 has resonance 0, as its sine is above -1; one that rounding left above 1 counts as 1.
             cosine = min(max(cosines[i], 0.0), 1.0)
             out[i] = min(cosine * (1 + 0.1 * sine_pi(cosine)), 1.0)
-
-
-def direction(const int64_t[::1] total, double n_rows, double vanishing):
-    """Give the total of unit rows as a unit vector, or zero where their mean is no longer than `vanishing`.
-
-    Parameters
-    ----------
-    total : int64 memoryview of shape (D,)
-        What `add_unit_rows` has summed, over all threads.
-    n_rows : float
-        Number of rows summed.
-    vanishing : float
-
-    Returns
-    -------
-    float32 ndarray of shape (D,)
-    """
-    cdef Py_ssize_t i
-    cdef double length = 0
-    cdef float[::1] out
-    result = np.zeros(total.shape[0], np.float32)
-    out = result
-    with nogil:
-        for i in range(total.shape[0]):
-            length += (total[i] / SCALE) ** 2
-        length = sqrt(length)
-        if length > n_rows * vanishing:
-            for i in range(total.shape[0]):
-                out[i] = <float> (total[i] / SCALE / length)
-    return result

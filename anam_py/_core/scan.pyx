@@ -15,6 +15,7 @@ from libc.math cimport INFINITY, sqrt
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.stdlib cimport calloc, free
 
+from anam_py._core._fenv cimport enter_ieee, fenv_t, leave_ieee
 from anam_py._core._openmp cimport ANAM_OPENMP, omp_get_max_threads, omp_in_parallel
 
 
@@ -29,67 +30,53 @@ cdef extern from "simd.h" nogil:
     const int ANAM_SIMD_LEVELS
     const int ANAM_LANES
 
-cdef extern from "<fenv.h>" nogil:
-    ctypedef struct fenv_t:
-        pass
-    const fenv_t *FE_DFL_ENV
-    int fegetenv(fenv_t *)
-    int fesetenv(const fenv_t *)
-
 OPENMP = bool(ANAM_OPENMP)
 
-# Outside this range the squares and sums of the fast pass may overflow or lose bits: such rows are always candidates.
+# Rows of a norm outside this range might overflow or lose bits in single precision: they are always candidates.
 cdef double SMALLEST_NORM = 2.0 ** -60
 cdef double LARGEST_NORM = 2.0 ** 60
 
-# Rows that a thread scans before it looks up: some hundred kilobytes, so that looking up costs nothing.
-cdef Py_ssize_t SPAN_BYTES = 256 * 1024
+# What a thread scans at a time: enough to make calls cheap, little enough to share evenly.
+cdef Py_ssize_t SPAN_BYTES = 512 * 1024
 
 
 # ---- instruction sets ----
 
 def simd_levels():
-    """List the instruction sets that this CPU runs, best first."""
-    cdef int level
-    return tuple(
-        anam_simd_table[level].name.decode()
-        for level in range(ANAM_SIMD_LEVELS)
-        if anam_simd_table[level].usable()
-    )
+    """List the instruction sets that this CPU and build have, best first."""
+    return tuple([simd.name.decode() for simd in anam_simd_table[:ANAM_SIMD_LEVELS] if simd.usable()])
 
 
 def simd_level():
     """Name the instruction set in use."""
-    return simd.name.decode()
+    return SIMD.name.decode()
 
 
-cdef const anam_simd *choose_simd(wanted) except NULL:
-    """Find the implementation named `wanted`, or the best where that is empty."""
-    cdef int level
+cdef const anam_simd *choose_simd(str wanted) except NULL:
+    """Find the implementation that is named, or the best where none is."""
+    cdef int i
     usable = simd_levels()
     if wanted and wanted not in usable:
-        raise ImportError(f"ANAM_SIMD is {wanted!r}; this CPU and build have {', '.join(usable)}")
-    for level in range(ANAM_SIMD_LEVELS):
-        if anam_simd_table[level].name.decode() == (wanted or usable[0]):
-            return &anam_simd_table[level]
+        raise ImportError(f"ANAM_SIMD is {wanted!r}; this CPU and build have: {', '.join(usable)}")
+    for i in range(ANAM_SIMD_LEVELS):
+        if anam_simd_table[i].name.decode() == (wanted or usable[0]):
+            return &anam_simd_table[i]
 
 
-cdef const anam_simd *simd = choose_simd(os.environ.get("ANAM_SIMD", ""))
+cdef const anam_simd *SIMD = choose_simd(os.environ.get("ANAM_SIMD", ""))
 
 
 # ---- threads ----
 
 def effective_threads(int requested):
-    """Give the number of threads to start: at most `requested`, OMP_NUM_THREADS and the CPUs of this process."""
-    if omp_in_parallel():
-        return 1
-    return max(1, min(requested, omp_get_max_threads()))
+    """Give the number of threads to start: at most those requested, OMP_NUM_THREADS, and the CPUs of this process."""
+    return 1 if omp_in_parallel() else max(1, min(requested, omp_get_max_threads()))
 
 
 # ---- exact scores ----
 
 cdef inline double norm(const float *row, Py_ssize_t dimension) noexcept nogil:
-    return sqrt(simd.exact(row, row, dimension))
+    return sqrt(SIMD.exact(row, row, dimension))
 
 
 def norms(const float[:, ::1] vectors, double[::1] out):
@@ -103,11 +90,10 @@ def norms(const float[:, ::1] vectors, double[::1] out):
     cdef Py_ssize_t i, dimension = vectors.shape[1]
     cdef fenv_t caller
     with nogil:
-        fegetenv(&caller)
-        fesetenv(FE_DFL_ENV)
+        caller = enter_ieee()
         for i in range(vectors.shape[0]):
             out[i] = norm(&vectors[i, 0], dimension)
-        fesetenv(&caller)
+        leave_ieee(caller)
 
 
 def scores(const float[:, ::1] vectors, const float[::1] query, double[::1] out):
@@ -124,13 +110,36 @@ def scores(const float[:, ::1] vectors, const float[::1] query, double[::1] out)
     cdef double query_norm
     cdef fenv_t caller
     with nogil:
-        fegetenv(&caller)
-        fesetenv(FE_DFL_ENV)
+        caller = enter_ieee()
         query_norm = norm(&query[0], dimension)
         for i in range(vectors.shape[0]):
             row = &vectors[i, 0]
-            out[i] = simd.exact(row, &query[0], dimension) / (query_norm * norm(row, dimension))
-        fesetenv(&caller)
+            out[i] = SIMD.exact(row, &query[0], dimension) / (query_norm * norm(row, dimension))
+        leave_ieee(caller)
+
+
+def normalise(const float[::1] query, float[::1] out):
+    """Write the unit vector of a query, rounded once, and return the norm of the query.
+
+    Parameters
+    ----------
+    query : float32 memoryview of shape (D,)
+    out : float32 memoryview of shape (D,)
+
+    Returns
+    -------
+    float
+    """
+    cdef Py_ssize_t i, dimension = query.shape[0]
+    cdef double query_norm
+    cdef fenv_t caller
+    with nogil:
+        caller = enter_ieee()
+        query_norm = norm(&query[0], dimension)
+        for i in range(dimension):
+            out[i] = <float> (query[i] / query_norm)
+        leave_ieee(caller)
+    return query_norm
 
 
 # ---- blocks ----
@@ -172,7 +181,7 @@ cdef class Blocks:
         self.owners = blocks
         self.dimension = dimension
         self.block = <Block *> calloc(len(blocks) + 1, sizeof(Block))
-        self.span = <Span *> calloc(sum([-(-len(rows[0]) // height) for rows in blocks]) + 1, sizeof(Span))
+        self.span = <Span *> calloc(sum([(len(rows[0]) + height - 1) // height for rows in blocks]) + 1, sizeof(Span))
         if self.block == NULL or self.span == NULL:
             raise MemoryError
         for i, rows in enumerate(blocks):
@@ -199,14 +208,23 @@ cdef class Blocks:
 # ---- the fast pass ----
 
 def slack(Py_ssize_t dimension):
-    """Bound the difference between a row's approximate and exact score (docs/explanation/exactness.md)."""
+    """Bound the difference between the approximate and the exact score of a row (docs/explanation/exactness.md).
+
+    Parameters
+    ----------
+    dimension : int
+
+    Returns
+    -------
+    float
+    """
     cdef double unit = FLT_EPSILON / 2
     cdef double roundings = dimension // ANAM_LANES + 8
     return 1.01 * (roundings / (1 - roundings * unit) + 3) * unit
 
 
 cdef inline void replace_smallest(float *heap, Py_ssize_t size, float value) noexcept nogil:
-    """Put `value` in the place of the root of a min-heap, and sift it down."""
+    """Put `value` in the place of the root of a min-heap, and restore the heap."""
     cdef Py_ssize_t parent = 0, child = 1
     while child < size:
         if child + 1 < size and heap[child + 1] < heap[child]:
@@ -220,64 +238,64 @@ cdef inline void replace_smallest(float *heap, Py_ssize_t size, float value) noe
 
 
 cdef float approximate_span(
-    const Block *block, const Span *span, Py_ssize_t dimension, const float *query, float *approx, float *heap, Py_ssize_t k
+    const Block *block, Py_ssize_t first, Py_ssize_t n_rows, Py_ssize_t dimension, const float *query,
+    float *approx, float *heap, Py_ssize_t k,
 ) noexcept nogil:
-    """Fill the approximate scores of a span, keep the k best in `heap`, and return the best that is no candidate anyway."""
-    cdef Py_ssize_t i, row
-    cdef float peak = -INFINITY
-    cdef double length
-    cdef fenv_t caller
-    fegetenv(&caller)
-    fesetenv(FE_DFL_ENV)
-    simd.dots(block.vectors + span.first * dimension, span.n_rows, dimension, query, approx)
-    for i in range(span.n_rows):
-        row = span.first + i
-        length = block.norms[row]
-        if block.alive != NULL and not block.alive[row]:
+    """Fill the approximate scores of some rows, note the best in a heap, and return the greatest."""
+    cdef Py_ssize_t i
+    cdef double norm
+    cdef float greatest = -INFINITY
+    cdef fenv_t caller = enter_ieee()
+    SIMD.dots(block.vectors + first * dimension, n_rows, dimension, query, approx)
+    for i in range(n_rows):
+        norm = block.norms[first + i]
+        if block.alive != NULL and not block.alive[first + i]:
             approx[i] = -INFINITY
-        elif SMALLEST_NORM <= length <= LARGEST_NORM:
-            approx[i] = <float> (approx[i] / length)
+        elif SMALLEST_NORM <= norm <= LARGEST_NORM:
+            approx[i] = <float> (approx[i] / norm)
             if k > 0 and approx[i] > heap[0]:
                 replace_smallest(heap, k, approx[i])
         else:
             approx[i] = INFINITY
-        if approx[i] > peak:
-            peak = approx[i]
-    fesetenv(&caller)
-    return peak
+        greatest = max(greatest, approx[i])
+    leave_ieee(caller)
+    return greatest
 
 
-def approximate(Blocks blocks, const float[::1] query, float[::1] approx, float[::1] peaks, float[:, ::1] heaps, int threads):
+def approximate(
+    Blocks blocks, const float[::1] query, float[::1] approx, float[::1] greatest, float[:, ::1] heaps, int threads
+):
     """Fill the approximate score of every row.
 
     Parameters
     ----------
     blocks : Blocks
     query : float32 memoryview of shape (D,)
-        Of unit norm.
-    approx : float32 memoryview of shape (n,)
+        As `normalise` gives it.
+    approx : float32 memoryview of shape (n_rows,)
         -inf for a dead row, +inf for one that single precision cannot judge.
-    peaks : float32 memoryview of shape (n_spans,)
+    greatest : float32 memoryview of shape (n_spans,)
         The greatest approximate score of each span.
     heaps : float32 memoryview of shape (threads, k)
-        Filled with -inf; receives the k best finite approximate scores that each thread has seen.
+        Given full of -inf; receives the k greatest finite approximate scores that each thread has seen.
     threads : int
     """
     cdef Py_ssize_t i, k = heaps.shape[1]
     cdef float *heap
-    cdef int thread
+    cdef Span *span
     with nogil, parallel(num_threads=threads):
         for i in prange(blocks.n_spans, schedule="static"):
+            span = &blocks.span[i]
             heap = &heaps[threadid(), 0] if k > 0 else NULL
-            peaks[i] = approximate_span(
-                &blocks.block[blocks.span[i].block], &blocks.span[i], blocks.dimension, &query[0],
-                &approx[blocks.span[i].offset], heap, k,
+            greatest[i] = approximate_span(
+                &blocks.block[span.block], span.first, span.n_rows, blocks.dimension, &query[0],
+                &approx[span.offset], heap, k,
             )
 
 
 # ---- candidates ----
 
-def select(Blocks blocks, const float[::1] approx, const float[::1] peaks, double threshold):
+def select(Blocks blocks, const float[::1] approx, const float[::1] greatest, double threshold):
     """List the rows whose approximate score is at least `threshold`.
 
     Returns
@@ -292,7 +310,7 @@ def select(Blocks blocks, const float[::1] approx, const float[::1] peaks, doubl
     with nogil:
         for i in range(blocks.n_spans):
             span = blocks.span[i]
-            if peaks[i] >= threshold:
+            if greatest[i] >= threshold:
                 for j in range(span.n_rows):
                     m += approx[span.offset + j] >= threshold
     block = np.empty(m, np.int32)
@@ -303,7 +321,7 @@ def select(Blocks blocks, const float[::1] approx, const float[::1] peaks, doubl
     with nogil:
         for i in range(blocks.n_spans):
             span = blocks.span[i]
-            if peaks[i] >= threshold:
+            if greatest[i] >= threshold:
                 for j in range(span.n_rows):
                     if approx[span.offset + j] >= threshold:
                         block_view[m] = <int32_t> span.block
@@ -314,22 +332,20 @@ def select(Blocks blocks, const float[::1] approx, const float[::1] peaks, doubl
 
 cdef void rescore_range(
     const Block *blocks, Py_ssize_t dimension, const float *query, double query_norm,
-    const int32_t *block, const int64_t *row, double *score, Py_ssize_t n
+    const int32_t *block, const int64_t *row, double *score, Py_ssize_t n,
 ) noexcept nogil:
     cdef Py_ssize_t i
     cdef const float *vector
-    cdef fenv_t caller
-    fegetenv(&caller)
-    fesetenv(FE_DFL_ENV)
+    cdef fenv_t caller = enter_ieee()
     for i in range(n):
         vector = blocks[block[i]].vectors + row[i] * dimension
-        score[i] = simd.exact(vector, query, dimension) / (query_norm * blocks[block[i]].norms[row[i]])
-    fesetenv(&caller)
+        score[i] = SIMD.exact(vector, query, dimension) / (query_norm * blocks[block[i]].norms[row[i]])
+    leave_ieee(caller)
 
 
 def rescore(
     Blocks blocks, const float[::1] query, double query_norm,
-    const int32_t[::1] block, const int64_t[::1] row, double[::1] score, int threads
+    const int32_t[::1] block, const int64_t[::1] row, double[::1] score, int threads,
 ):
     """Write the exact scores of candidates.
 
@@ -337,7 +353,7 @@ def rescore(
     ----------
     blocks : Blocks
     query : float32 memoryview of shape (D,)
-        As it was given, not of unit norm.
+        Not the unit vector.
     query_norm : float
     block, row : int32 and int64 memoryviews of shape (m,), m > 0
     score : float64 memoryview of shape (m,)

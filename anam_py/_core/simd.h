@@ -11,9 +11,7 @@
 #ifndef ANAM_SIMD_H
 #define ANAM_SIMD_H
 
-#include <fenv.h>
 #include <stddef.h>
-#include <string.h>
 
 #define ANAM_LANES 16
 

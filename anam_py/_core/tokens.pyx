@@ -170,7 +170,7 @@ cdef Py_ssize_t write_words(const Text *text, bint whole, uint8_t *out) noexcept
     return size
 
 
-def words(str text not None, bint whole):
+def words(str text not None, *, bint whole):
     """Cut a text into words, separated by spaces.
 
     Parameters
@@ -241,9 +241,9 @@ cdef int64_t weight_of(uint32_t count) noexcept nogil:
 
 
 cdef int64_t[N_WEIGHTS] WEIGHT
-cdef uint32_t count
-for count in range(N_WEIGHTS):
-    WEIGHT[count] = weight_of(count)
+cdef int seen
+for seen in range(N_WEIGHTS):
+    WEIGHT[seen] = weight_of(seen)
 
 
 cdef inline int64_t growth(uint32_t count) noexcept nogil:
@@ -258,7 +258,8 @@ cdef void hash_text(
 ) noexcept nogil:
     cdef Word word
     cdef Slot *slot
-    cdef uint64_t value, mask = 1, gain
+    cdef uint64_t value, mask = 1
+    cdef int64_t gain
     cdef Py_ssize_t i, end = 0
     cdef double norm = 0
     # More slots than characters are more than there are words.
@@ -314,6 +315,7 @@ def hash_texts(list texts, float[:, ::1] out, int threads):
         if slots == NULL:
             raise MemoryError
         with nogil, parallel(num_threads=threads):
+            # Not static: texts differ in length by orders of magnitude.
             for i in prange(n, schedule="dynamic"):
                 hash_text(
                     &sources[i], <uint32_t> (i + 1), slots + threadid() * n_slots, totals + threadid() * dimension,

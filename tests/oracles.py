@@ -1,0 +1,62 @@
+"""Plain answers to check the package's against: slow, short, and by other means where there are any."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from anam_py._core import Rows
+
+
+def oracle_dots(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the contract's dot product of the last axes: eight partial sums, added up as a fixed tree."""
+    products = np.asarray(a, np.float64) * np.asarray(b, np.float64)
+    lanes = np.zeros((*products.shape[:-1], 8))
+    for i in range(products.shape[-1]):
+        lanes[..., i % 8] += products[..., i]
+    fours = lanes[..., :4] + lanes[..., 4:]
+    twos = fours[..., :2] + fours[..., 2:]
+    return twos[..., 0] + twos[..., 1]
+
+
+def oracle_norms(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the contract's norm of each row."""
+    return np.sqrt(oracle_dots(vectors, vectors))
+
+
+def oracle_scores(vectors: NDArray[np.float32], query: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the contract's score of each row; NaN for one of norm zero."""
+    with np.errstate(invalid="ignore"):
+        return oracle_dots(vectors, query) / (oracle_norms(query) * oracle_norms(vectors))
+
+
+def oracle_top_k(
+    blocks: Sequence[Rows], query: NDArray[np.float32], k: int, min_score: float = -np.inf
+) -> list[tuple[int, int, float]]:
+    """Return (block, row, score) of the k best and of all that tie with the last, best first."""
+    hits = [
+        (number, row, float(score))
+        for number, (vectors, _, alive) in enumerate(blocks)
+        for row, score in enumerate(oracle_scores(vectors, query))
+        if (alive is None or alive[row]) and score >= min_score
+    ]
+    hits.sort(key=lambda hit: (-hit[2], hit[:2]))
+    return [hit for hit in hits if len(hits) <= k or hit[2] >= hits[k - 1][2]]
+
+
+def oracle_mean_field(blocks: Sequence[Rows]) -> NDArray[np.float64]:
+    """Return the direction of the mean of all living rows as unit vectors."""
+    rows = np.concatenate([vectors if alive is None else vectors[alive != 0] for vectors, _, alive in blocks]).astype(float)
+    mean = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).mean(axis=0)
+    return mean / np.linalg.norm(mean)
+
+
+def oracle_resonance(cosine: NDArray[np.float64] | float) -> NDArray[np.float64] | float:
+    """Return the resonance of cosines, by NumPy's sine."""
+    return np.clip(cosine * (1 + 0.1 * np.sin(np.pi * cosine)), 0, 1)
