@@ -1,7 +1,5 @@
 """How fast a store's operations are on this machine and disk."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -12,7 +10,7 @@ if TYPE_CHECKING:
     from anam_py.store.htm import HTMCore
 
 
-def operations_per_second(htm: HTMCore, count: int) -> dict[str, float]:
+def operations_per_second(htm: "HTMCore", count: int) -> dict[str, float]:
     """Store, retrieve and search `count` times each in an empty store.
 
     Parameters

@@ -5,11 +5,8 @@ lose commits when two do); readers borrow ``mode=ro`` connections from a pool. T
 never be opened and closed by other means: that would drop SQLite's POSIX locks.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
-import os
 import sqlite3
 import sys
 from collections import deque
@@ -360,25 +357,13 @@ class Catalog:
     ----------
     path : pathlib.Path
         ``catalog.sqlite`` of an existing store.
-    durability : {"full", "normal"} or None
-        None opens no writing connection.
-    check : bool
-        Refuse what is not a catalog of ours.
     """
 
-    def __init__(self, path: Path, durability: str | None, *, check: bool = True) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
         self._idle: deque[Reader] = deque()
+        self._writer: Writer | None = None
         self._closed = False
-        with translated(path):
-            self.writer = None if durability is None else _open_writer(path, "rw", durability)
-            try:
-                if check:
-                    with self.reading() as reader:
-                        reader.check()
-            except BaseException:
-                self.close()
-                raise
 
     @classmethod
     def create(cls, path: Path, meta: dict[str, str]) -> None:
@@ -398,7 +383,13 @@ class Catalog:
                         writer.set_meta(key, value)
             finally:
                 writer.sql.close()
-        os.chmod(path, 0o600)
+        path.chmod(0o600)
+
+    def open_writer(self, durability: str) -> Writer:
+        """Open the one connection that writes."""
+        with translated(self._path):
+            self._writer = _open_writer(self._path, "rw", durability)
+        return self._writer
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Reader]:
@@ -423,8 +414,8 @@ class Catalog:
         with contextlib.suppress(IndexError):
             while True:
                 self._idle.pop().sql.close()
-        if self.writer is not None:
-            self.writer.sql.close()
+        if self._writer is not None:
+            self._writer.sql.close()
 
 
 @contextlib.contextmanager

@@ -1,7 +1,5 @@
 """Line-based differences between two texts, in the form that a key's history keeps."""
 
-from __future__ import annotations
-
 import difflib
 from typing import Any
 
@@ -11,12 +9,12 @@ _MOST_LINES = 20_000
 
 
 def diff_ops(old_text: str, new_text: str) -> list[dict[str, Any]]:
-    """Return the operations that turn one text into another.
+    r"""Return the operations that turn one text into another.
 
     Parameters
     ----------
     old_text, new_text : str
-        The two texts. Lines end at ``"\\n"``, which stays part of the line, so that joining
+        The two texts. Lines end at ``"\n"``, which stays part of the line, so that joining
         the lines gives the text back exactly.
 
     Returns
@@ -28,8 +26,8 @@ def diff_ops(old_text: str, new_text: str) -> list[dict[str, Any]]:
 
     Examples
     --------
-    >>> diff_ops("a\\nb\\n", "a\\nc\\n")
-    [{'op': 'replace', 'pos': 1, 'count': 1, 'lines': ['c\\n']}]
+    >>> diff_ops("a\nb\n", "a\nc\n")
+    [{'op': 'replace', 'pos': 1, 'count': 1, 'lines': ['c\n']}]
     """
     old, new = _lines(old_text), _lines(new_text)
     head = _common(old, new)

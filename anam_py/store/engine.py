@@ -6,8 +6,6 @@ about: the writer publishes one after each commit, a reader reloads when the cat
 ``data_version`` says that somebody committed.
 """
 
-from __future__ import annotations
-
 import os
 import threading
 from collections.abc import Callable
@@ -23,7 +21,7 @@ from anam_py.store import recovery
 from anam_py.store.catalog import Catalog, Reader
 from anam_py.store.records import RecordCache
 from anam_py.store.segment import MappedSegment
-from anam_py.store.snapshot import Block, PendingRows, Snapshot
+from anam_py.store.snapshot import PendingRows, SegmentBlock, Snapshot
 
 T = TypeVar("T")
 
@@ -135,11 +133,12 @@ class ReadingEngine(Engine):
         path = folder / recovery.CATALOG
         if not path.exists() or not path.stat().st_size:
             raise HTMError(f"the catalog {str(path)!r} is missing or empty; restore a backup or run HTMCore.repair(path)")
-        super().__init__(folder, marker, Catalog(path, durability=None))
+        super().__init__(folder, marker, Catalog(path))
         try:
             self._lock = threading.Lock()
             self._watch = self.catalog.reading()
             self._reader = self._watch.__enter__()
+            self._reader.check()
             recovery.require_match(marker, self._reader.meta(), folder)
             self._seen = -1
             self._snapshot: Snapshot | None = None
@@ -197,13 +196,13 @@ VANISHED = "its file is not there"
 def load_snapshot(engine: Engine, reader: Reader, known: Snapshot | None = None) -> tuple[Snapshot, PendingRows]:
     """Return the committed moment that `reader` sees, reusing maps and rows of `known`."""
     dimension = engine.marker.dimension
-    mapped = {} if known is None else {b.source.segment.id: b.source for b in known.segments if b.source}
+    mapped = {} if known is None else {block.segment.id: block.source for block in known.segments}
     segments, missing = [], []
     for row in reader.segments():
         path = recovery.shard_folder(engine.folder, row.shard) / row.name
         try:
             source = mapped.get(row.id) or MappedSegment(path, row, dimension)
-            segments.append(Block.of(source))
+            segments.append(SegmentBlock.of(source))
         except FileNotFoundError:
             missing.append((row, VANISHED))
         except HTMError as error:

@@ -5,8 +5,6 @@ synced. What a crash leaves behind carries ``TEMPORARY`` in its name and is remo
 store is next opened.
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import os
@@ -74,7 +72,7 @@ def write_file(path: Path, parts: Iterable[bytes | memoryview], mode: int = 0o60
                 os.fchmod(descriptor, mode)
         finally:
             os.close(descriptor)
-        os.replace(partial, path)
+        partial.replace(path)
         sync_folder(path.parent)
     except OSError as error:
         with contextlib.suppress(OSError):

@@ -1,42 +1,26 @@
 """HTMCore: a durable store of embeddings, searched exactly."""
 
-from __future__ import annotations
-
-import ctypes
 import json
-import os
 import shutil
-import sys
 import tempfile
-import weakref
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
+from numpy.typing import ArrayLike
 
-from anam_py import _core, _validation, config
+from anam_py import _core, _validation
 from anam_py._executor import async_twin
-from anam_py._profiling import Profiler, profiled
+from anam_py._profiling import profiled
 from anam_py.exceptions import HTMError, ValidationError
-from anam_py.store import benchmark, intake, maintenance, queries, registry
-from anam_py.store.maintenance import Problem
+from anam_py.store import benchmark, intake, queries
+from anam_py.store.batch import Batch
+from anam_py.store.handle import Handle
 from anam_py.store.records import Record
-from anam_py.store.writer import Batch, WritingEngine
 
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
-    from anam_py.store.engine import Engine
-
-DEFAULT_DIMENSION = 768
-_MOST_SHARDS = 4_096
-_MOST_DIMENSIONS = 65_536
 _KEYS_AT_ONCE = 1_000
 
 
-class HTMCore:
+class HTMCore(Handle):
     """A durable store of embeddings with metadata and text, searched exactly.
 
     Any number of threads may use one handle, and any number of handles one path. Other
@@ -77,85 +61,6 @@ class HTMCore:
     ...     [(key, round(score, 3)) for key, score, _ in htm.search_similar([0.1, 0.2, 0.25])]
     [('src/model.py', 0.996)]
     """
-
-    def __init__(
-        self,
-        storage_path: str | os.PathLike[str],
-        shard_count: int = 4,
-        *,
-        dimension: int | None = None,
-        durability: str = "full",
-        read_only: bool = False,
-        allow_partial: bool = False,
-    ) -> None:
-        path = _validation.check_path(storage_path, "storage_path")
-        shards = _validation.check_count(shard_count, "shard_count", 1, _MOST_SHARDS)
-        if dimension is not None:
-            dimension = _validation.check_count(dimension, "dimension", 1, _MOST_DIMENSIONS)
-        if durability not in ("full", "normal"):
-            raise ValidationError(f"durability must be 'full' or 'normal', got {durability!r}")
-        try:
-            folder = path.resolve()
-        except (OSError, RuntimeError) as error:  # a loop of symbolic links
-            raise HTMError(f"{str(path)!r} cannot be resolved: {error}; give another path") from error
-        self._profiler = Profiler()
-        self._closed = False
-        self._read_only = bool(read_only)
-        self._partial = bool(allow_partial)
-        self._engine = registry.acquire(folder, shards, dimension or DEFAULT_DIMENSION, durability, read_only=self._read_only)
-        self._finalizer = weakref.finalize(self, registry.release_dropped, self._engine)
-        if dimension not in (None, self.dimension):
-            self.close()
-            raise HTMError(
-                f"the store {str(folder)!r} has dimension {self.dimension}, not {dimension}; leave "
-                "dimension out, or choose another path"
-            )
-
-    # The store itself
-
-    @property
-    def storage_path(self) -> Path:
-        """The store's folder, absolute."""
-        return self._engine.folder
-
-    @property
-    def dimension(self) -> int:
-        """Length of the store's vectors."""
-        return self._engine.marker.dimension
-
-    @property
-    def shard_count(self) -> int:
-        """Number of the store's shards."""
-        return self._engine.marker.shards
-
-    @property
-    def read_only(self) -> bool:
-        """Whether this handle refuses to write."""
-        return self._read_only
-
-    @property
-    def closed(self) -> bool:
-        """Whether this handle has been closed."""
-        return self._closed
-
-    def __repr__(self) -> str:
-        state = "closed" if self._closed else "read-only" if self._read_only else "open"
-        return f"<HTMCore {str(self.storage_path)!r} ({state}, {self.dimension} dimensions)>"
-
-    def __enter__(self) -> HTMCore:
-        self._reading()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Flush and release everything; other handles on the path stay open. A second call does nothing."""
-        self._closed = True
-        if self._finalizer.detach() and not self._engine.forked:
-            registry.release(self._engine)
-
-    close_async = async_twin(close)
 
     # Writing
 
@@ -538,54 +443,7 @@ class HTMCore:
         limit = None if max_results is None else _validation.check_limit(max_results, "max_results")
         return queries.resonant(engine, least, limit, partial=self._partial)
 
-    # Looking after it
-
-    def get_memory_stats(self) -> dict[str, int]:
-        """Return what the store holds in memory.
-
-        Returns
-        -------
-        dict of str to int
-            used_bytes (cache and pending rows), cache_entries, cache_bytes, pending_bytes,
-            mapped_bytes (segments, which the operating system pages in and out), limit_bytes;
-            used and total are used_bytes and limit_bytes.
-        """
-        engine = self._reading()
-        pending, cached = engine.pending_bytes, engine.cache.nbytes
-        limit = config.current().memory_limit_mb << 20
-        blocks = engine.snapshot().segments
-        return {
-            "used_bytes": cached + pending,
-            "cache_entries": len(engine.cache),
-            "cache_bytes": cached,
-            "pending_bytes": pending,
-            "mapped_bytes": sum(block.source.segment.bytes for block in blocks if block.source),
-            "limit_bytes": limit,
-            "used": cached + pending,
-            "total": limit,
-        }
-
-    @profiled
-    def garbage_collect(self, aggressive: bool = False) -> None:
-        """Flush and drop caches. Nothing stored is lost.
-
-        Parameters
-        ----------
-        aggressive : bool
-            Also compact the store, and return memory to the operating system.
-        """
-        engine = self._reading()
-        if isinstance(engine, WritingEngine) and not self._read_only:
-            engine.flush()
-            if aggressive:
-                engine.compact()
-        engine.cache.clear()
-        if aggressive:
-            _trim_heap()
-
-    def clear_cache(self) -> None:
-        """Drop the cached records. Nothing stored is lost."""
-        self._reading().cache.clear()
+    # Measuring
 
     def benchmark_operations(self, num_operations: int = 1000) -> dict[str, float]:
         """Measure operations a second, in a temporary store on the same disk; this one stays as it is.
@@ -618,52 +476,6 @@ class HTMCore:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def enable_profiling(self, enabled: bool = True) -> None:
-        """Start or stop measuring how long this handle's operations take.
-
-        Parameters
-        ----------
-        enabled : bool
-            Whether to measure.
-        """
-        self._profiler.enabled = bool(enabled)
-
-    def get_profiling_data(self) -> dict[str, Any]:
-        """Return what was measured while profiling was on.
-
-        Returns
-        -------
-        dict
-            For each operation count, and avg/min/max/p50/p95/p99/total_duration_ms.
-        """
-        return self._profiler.data()
-
-    def stats(self) -> dict[str, Any]:
-        """Return figures of the store: rows, segments, bytes, what could not be read.
-
-        Returns
-        -------
-        dict
-            What JSON can hold.
-        """
-        return maintenance.stats(self._reading())
-
-    @profiled
-    def verify(self, *, deep: bool = True) -> list[Problem]:
-        """Compare the store's catalog and files both ways; writes nothing.
-
-        Parameters
-        ----------
-        deep : bool, default True
-            Also read every row and compare its checksums.
-
-        Returns
-        -------
-        list of Problem
-            (severity, where, what) of each problem; empty for a healthy store.
-        """
-        return maintenance.verify(self._reading(), deep=deep)
-
     # Async twins: the same methods in the pool that configure_ffi sizes
 
     store_embedding_async = async_twin(store_embedding)
@@ -680,21 +492,7 @@ class HTMCore:
     query_by_resonance_async = async_twin(query_by_resonance)
     flush_async = async_twin(flush)
     compact_async = async_twin(compact)
-    verify_async = async_twin(verify)
-    garbage_collect_async = async_twin(garbage_collect)
     benchmark_operations_async = async_twin(benchmark_operations)
-
-    def _reading(self) -> Engine:
-        if self._closed:
-            raise HTMError(f"the store {str(self.storage_path)!r} is closed; open it again with HTMCore(path)")
-        self._engine.check_usable()
-        return self._engine
-
-    def _writing(self) -> WritingEngine:
-        engine = self._reading()
-        if self._read_only or not isinstance(engine, WritingEngine):
-            raise HTMError(f"the store {str(self.storage_path)!r} was opened with read_only=True; open it without")
-        return engine
 
 
 def _words(query: object) -> str:
@@ -702,11 +500,3 @@ def _words(query: object) -> str:
     if words is None:
         raise ValidationError("query must be a str, got None")
     return words
-
-
-def _trim_heap() -> None:
-    """Give the C library's free memory back to the operating system, where it knows how to."""
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if trim is not None:
-            trim(0)

@@ -1,7 +1,5 @@
 """From a caller's arguments to a batch that can be committed: everything is checked here, nothing below."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,8 +7,8 @@ import numpy as np
 
 from anam_py import _core, _validation
 from anam_py.exceptions import ValidationError
+from anam_py.store.batch import Batch, Put
 from anam_py.store.records import vector_crc
-from anam_py.store.writer import Batch, Put
 
 
 def one(

@@ -1,7 +1,5 @@
 """What the crawler knows of each file, committed together with the entries it made of it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anam_py.store import intake
+from anam_py.store.batch import LedgerChange
 from anam_py.store.catalog import File as FileState
-from anam_py.store.writer import LedgerChange
 
 if TYPE_CHECKING:
     from anam_py.store.htm import HTMCore
@@ -40,7 +38,7 @@ class Ledger:
         The crawler's canonical name of the root.
     """
 
-    def __init__(self, htm: HTMCore, root: str) -> None:
+    def __init__(self, htm: "HTMCore", root: str) -> None:
         self._htm = htm
         self._root = root
 

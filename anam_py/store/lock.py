@@ -5,8 +5,6 @@ when the process ends, however it ends. The descriptor must be reachable at fork
 that kept it open would keep the store locked after its parent has gone.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

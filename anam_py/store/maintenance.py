@@ -1,18 +1,16 @@
 """Looking after a store: what is damaged, and what it takes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from anam_py.store import recovery
+from anam_py.store.batch import shard_of
 from anam_py.store.catalog import Reader, Segment
 from anam_py.store.engine import Engine, load_snapshot
 from anam_py.store.records import damage, vector_crc
-from anam_py.store.snapshot import Snapshot
-from anam_py.store.writer import shard_of
+from anam_py.store.snapshot import SegmentBlock, Snapshot
 
 _ROWS_AT_ONCE = 4096
 
@@ -57,8 +55,8 @@ def verify(engine: Engine, *, deep: bool = True) -> list[Problem]:
         snapshot, _ = load_snapshot(engine, reader, known)
         return [
             *_catalog_problems(reader),
-            *_segment_problems(snapshot, deep),
-            *_row_problems(reader, snapshot, engine.marker.shards, deep),
+            *_segment_problems(snapshot, deep=deep),
+            *_row_problems(reader, snapshot, engine.marker.shards, deep=deep),
             *orphans,
         ]
 
@@ -71,13 +69,12 @@ def _catalog_problems(reader: Reader) -> Iterator[Problem]:
         yield Problem("error", "lexemes", f"{counts['lexemes_docsize']} texts are indexed, {counts['texts']} are stored")
 
 
-def _segment_problems(snapshot: Snapshot, deep: bool) -> Iterator[Problem]:
+def _segment_problems(snapshot: Snapshot, *, deep: bool) -> Iterator[Problem]:
     for segment, reason in snapshot.missing:
         yield Problem("error", segment.name, f"{segment.rows} rows are not readable: {reason}")
     last: Segment | None = None
     for block in snapshot.segments:
-        assert block.source is not None
-        segment = block.source.segment
+        segment = block.segment
         ids = block.ids
         if deep and block.source.crc() != segment.crc:
             yield Problem("error", segment.name, "the file's checksum is not the catalog's")
@@ -88,7 +85,7 @@ def _segment_problems(snapshot: Snapshot, deep: bool) -> Iterator[Problem]:
         last = segment
 
 
-def _row_problems(reader: Reader, snapshot: Snapshot, shards: int, deep: bool) -> Iterator[Problem]:
+def _row_problems(reader: Reader, snapshot: Snapshot, shards: int, *, deep: bool) -> Iterator[Problem]:
     seen = 0
     for block in snapshot.blocks:
         rows = np.arange(len(block.ids)) if block.alive is None else np.flatnonzero(block.alive)
@@ -102,7 +99,7 @@ def _row_problems(reader: Reader, snapshot: Snapshot, shards: int, deep: bool) -
                     yield Problem("error", f"id {block.ids[row]}", "a row is alive that no key has")
                     continue
                 shard = shard_of(entry.key, shards)
-                held = entry.shard if block.source is None else block.source.segment.shard
+                held = block.segment.shard if isinstance(block, SegmentBlock) else entry.shard
                 if not shard == entry.shard == held:
                     yield Problem("error", entry.key, f"it is in shard {held}, and belongs in {shard}")
                 if deep:
@@ -118,7 +115,7 @@ def _row_problems(reader: Reader, snapshot: Snapshot, shards: int, deep: bool) -
 def stats(engine: Engine) -> dict[str, Any]:
     """Return figures of a store, for people and for monitoring."""
     snapshot = engine.snapshot()
-    segments = [block.source.segment for block in snapshot.segments if block.source is not None]
+    segments = [block.segment for block in snapshot.segments]
     with engine.catalog.reading() as reader:
         counts = reader.table_counts()
         meta = reader.meta()

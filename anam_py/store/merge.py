@@ -6,8 +6,6 @@ O(log n) times. A merge reads immutable files and writes a new one beside them; 
 commit takes the writer's time.
 """
 
-from __future__ import annotations
-
 import logging
 import threading
 from collections.abc import Iterator, Sequence
@@ -20,7 +18,7 @@ from numpy.typing import NDArray
 from anam_py.exceptions import HTMError
 from anam_py.store import recovery, segment
 from anam_py.store.segment import Columns, MappedSegment, Strings
-from anam_py.store.snapshot import Block
+from anam_py.store.snapshot import SegmentBlock
 
 if TYPE_CHECKING:
     from anam_py.store.writer import WritingEngine
@@ -34,12 +32,12 @@ _DEAD_SHARE = 1 / 3
 _ROWS_AT_ONCE = 2048
 
 
-def choose(blocks: Sequence[Block]) -> list[Block]:
+def choose(blocks: Sequence[SegmentBlock]) -> list[SegmentBlock]:
     """Return neighbouring segments of one shard (ascending by id) to merge; empty if none."""
     for block in blocks:
         if block.live <= (1 - _DEAD_SHARE) * len(block.ids):
             return [block]
-    run: list[Block] = []
+    run: list[SegmentBlock] = []
     size = 0.0
     for block in reversed(blocks):
         bytes_ = live_bytes(block)
@@ -50,9 +48,9 @@ def choose(blocks: Sequence[Block]) -> list[Block]:
     return run if len(run) > 1 else []
 
 
-def whole(blocks: Sequence[Block]) -> list[list[Block]]:
+def whole(blocks: Sequence[SegmentBlock]) -> list[list[SegmentBlock]]:
     """Return the runs of one shard's segments that give the fewest, without dead rows."""
-    runs: list[list[Block]] = []
+    runs: list[list[SegmentBlock]] = []
     size = 0.0
     for block in blocks:
         size += live_bytes(block)
@@ -63,15 +61,14 @@ def whole(blocks: Sequence[Block]) -> list[list[Block]]:
     return [run for run in runs if len(run) > 1 or run[0].alive is not None]
 
 
-def live_bytes(block: Block) -> float:
+def live_bytes(block: SegmentBlock) -> float:
     """Return about what the rows of a segment that are alive take."""
-    assert block.source is not None
-    return block.source.segment.bytes * block.live / len(block.ids)
+    return block.segment.bytes * block.live / len(block.ids)
 
 
-def live_columns(blocks: Sequence[Block]) -> Columns:
+def live_columns(blocks: Sequence[SegmentBlock]) -> Columns:
     """Return the rows of these segments that are alive, vectors piecewise."""
-    sources = [block.source.columns() for block in blocks if block.source is not None]
+    sources = [block.source.columns() for block in blocks]
     rows = [np.arange(len(b.ids)) if b.alive is None else np.flatnonzero(b.alive) for b in blocks]
 
     def vectors() -> Iterator[NDArray[np.float32]]:
@@ -97,12 +94,12 @@ def live_columns(blocks: Sequence[Block]) -> Columns:
 class Merger(threading.Thread):
     """The thread that merges when the writer says that there may be something to merge."""
 
-    def __init__(self, engine: WritingEngine) -> None:
+    def __init__(self, engine: "WritingEngine") -> None:
         super().__init__(name="anam-merge", daemon=True)
         self._engine = engine
         self._wake = threading.Event()
         self._merging = threading.Lock()
-        self._stop_soon = False
+        self._stopping = threading.Event()
 
     def wake(self) -> None:
         """Look for something to merge, soon."""
@@ -110,7 +107,7 @@ class Merger(threading.Thread):
 
     def stop(self) -> None:
         """Finish the merge under way, if any, and end."""
-        self._stop_soon = True
+        self._stopping.set()
         self._wake.set()
         self.join()
 
@@ -129,10 +126,10 @@ class Merger(threading.Thread):
         while True:
             self._wake.wait()
             self._wake.clear()
-            if self._stop_soon:
+            if self._stopping.is_set():
                 return
             try:
-                while not self._stop_soon and self._merge_one():
+                while not self._stopping.is_set() and self._merge_one():
                     pass
             except HTMError as error:  # a full disk, say; tried again after the next flush
                 log.warning("merging failed, the store goes on without: %s", error)
@@ -147,22 +144,21 @@ class Merger(threading.Thread):
         return False
 
 
-def by_shard(blocks: Sequence[Block]) -> dict[int, list[Block]]:
+def by_shard(blocks: Sequence[SegmentBlock]) -> dict[int, list[SegmentBlock]]:
     """Return segments grouped by shard, ascending by id."""
-    groups: dict[int, list[Block]] = {}
+    groups: dict[int, list[SegmentBlock]] = {}
     for block in blocks:
-        assert block.source is not None
-        groups.setdefault(block.source.segment.shard, []).append(block)
+        groups.setdefault(block.segment.shard, []).append(block)
     return groups
 
 
-def merge(engine: WritingEngine, shard: int, run: Sequence[Block]) -> None:
+def merge(engine: "WritingEngine", shard: int, run: Sequence[SegmentBlock]) -> None:
     """Replace neighbouring segments of a shard by one without their dead rows."""
-    written: Block | None = None
+    written: SegmentBlock | None = None
     if any(block.live for block in run):
         marker = engine.marker
-        names = [block.source.segment.name for block in run if block.source is not None]
+        names = [block.segment.name for block in run]
         folder = recovery.shard_folder(engine.folder, shard)
         row = segment.write(folder, marker.uuid, shard, marker.dimension, live_columns(run), names)
-        written = Block.of(MappedSegment(folder / row.name, row, marker.dimension))
+        written = SegmentBlock.of(MappedSegment(folder / row.name, row, marker.dimension))
     engine.replace_segments(run, written)

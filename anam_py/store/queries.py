@@ -4,8 +4,6 @@ Every answer is one moment of the store: ids and scores come from a snapshot, re
 catalog by id, and where the two no longer agree the question is asked again (`Moved`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
@@ -58,7 +56,7 @@ def similar(engine: Engine, query: NDArray[np.float32], limit: int, min_similari
     """Return the `limit` entries most similar to a vector, by the contract's score and order."""
 
     def work(snapshot: Snapshot, reader: Reader) -> list[Hit]:
-        _require_whole(snapshot, partial)
+        _require_whole(snapshot, partial=partial)
         found = _core.top_k(snapshot.rows(), query, limit, min_similarity, threads=_threads())
         return _hits(reader, snapshot, found, found.score, limit)
 
@@ -69,7 +67,7 @@ def resonant(engine: Engine, min_resonance: float, limit: int | None, *, partial
     """Return the entries whose resonance with the memory's mean field is strongest."""
 
     def work(snapshot: Snapshot, reader: Reader) -> list[Hit]:
-        _require_whole(snapshot, partial)
+        _require_whole(snapshot, partial=partial)
         count = snapshot.live if limit is None else min(limit, snapshot.live)
         if not count:
             return []
@@ -115,7 +113,7 @@ def hybrid(
     depth = max(_FUSED_LEAST, _FUSED_PER_HIT * limit)
 
     def work(snapshot: Snapshot, reader: Reader) -> list[Hit]:
-        _require_whole(snapshot, partial)
+        _require_whole(snapshot, partial=partial)
         lexical = dict(_lexical(reader, query, depth))
         found = _core.top_k(snapshot.rows(), vector, depth, threads=_threads())
         ids = list({*lexical, *_ids(snapshot, found)})
@@ -214,7 +212,7 @@ def _field_scores(snapshot: Snapshot, field: NDArray[np.float32], count: int) ->
     )
 
 
-def _require_whole(snapshot: Snapshot, partial: bool) -> None:
+def _require_whole(snapshot: Snapshot, *, partial: bool) -> None:
     if snapshot.missing and not partial:
         segment, reason = snapshot.missing[0]
         raise HTMError(

@@ -1,7 +1,5 @@
 """Records: what a caller gets for a key, the checksums that guard it, and the cache of them."""
 
-from __future__ import annotations
-
 import json
 import threading
 import zlib

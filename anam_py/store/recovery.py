@@ -1,7 +1,5 @@
 """What opening a store checks, creates and tidies, before anything else may touch it."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -9,10 +7,10 @@ import secrets
 import sys
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from anam_py.exceptions import HTMError
-from anam_py.store import files, schema, text
+from anam_py.store import files, text
 from anam_py.store.catalog import Catalog, Writer
 
 MARKER = "anam.json"
@@ -42,7 +40,7 @@ class Marker(NamedTuple):
         files.write_file(folder / MARKER, [json.dumps(body, indent=2).encode() + b"\n"])
 
     @classmethod
-    def read(cls, folder: Path) -> Marker | None:
+    def read(cls, folder: Path) -> Self | None:
         """Return the marker of a store; None if the folder has none."""
         path = folder / MARKER
         try:
@@ -110,7 +108,7 @@ def create_or_read(folder: Path, shards: int, dimension: int) -> Marker:
         )
     if marker is not None:
         return marker
-    if size and (found := _unfinished(path, segments)) is not None:
+    if size and (found := _unfinished(path, has_segments=segments)) is not None:
         found.write(folder)
         return found
     marker = Marker(secrets.token_hex(16), shards, dimension)
@@ -123,15 +121,15 @@ def create_or_read(folder: Path, shards: int, dimension: int) -> Marker:
     return marker
 
 
-def _unfinished(path: Path, segments: bool) -> Marker | None:
+def _unfinished(path: Path, *, has_segments: bool) -> Marker | None:
     """Return the marker that a creation cut short would have written; None to create anew."""
-    catalog = Catalog(path, durability=None, check=False)
+    catalog = Catalog(path)
     try:
         with catalog.reading() as reader:
             if reader.is_blank():
                 return None
             reader.check()
-            if segments or reader.last_id():
+            if has_segments or reader.last_id():
                 raise HTMError(
                     f"{str(path.parent / MARKER)!r} is missing, but the store has data; "
                     "restore a backup or run HTMCore.repair(path)"
@@ -167,7 +165,7 @@ def tidy(folder: Path, writer: Writer) -> list[str]:
             quarantine = folder / QUARANTINE
             files.make_folder(quarantine)
             target = quarantine / f"{time.strftime('%Y%m%dT%H%M%S')}-{shard}-{name}"
-            os.replace(path, target)
+            path.replace(target)
             files.sync_folder(quarantine)
             set_aside.append(target.name)
     for path in folder.glob(f"{MARKER}{files.TEMPORARY}*"):
@@ -199,7 +197,7 @@ def _shard_files(folder: Path) -> list[tuple[str, str]]:
     found = []
     for shard in sorted(path for path in folder.iterdir() if _SHARD.fullmatch(path.name)):
         if shard.is_dir() and not shard.is_symlink():
-            found += [(shard.name, name) for name in sorted(os.listdir(shard))]
+            found += [(shard.name, name) for name in sorted(path.name for path in shard.iterdir())]
     return found
 
 

@@ -1,7 +1,5 @@
 """Which stores this process has open: handles on one path share one engine."""
 
-from __future__ import annotations
-
 import os
 import threading
 from pathlib import Path
@@ -10,41 +8,53 @@ from anam_py.exceptions import HTMError
 from anam_py.store.engine import Engine, ReadingEngine
 from anam_py.store.writer import WritingEngine
 
-_lock = threading.Lock()
-_open: dict[tuple[Path, bool], tuple[Engine, int]] = {}
+
+class _Registry:
+    """Open engines by (folder, read only), each with the number of its handles."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.engines: dict[tuple[Path, bool], tuple[Engine, int]] = {}
+
+    def find(self, folder: Path, *, read_only: bool) -> tuple[Engine, int] | None:
+        # A reader beside a writer of the same process shares its engine: it sees more, sooner.
+        writing = self.engines.get((folder, False))
+        return writing or (self.engines.get((folder, True)) if read_only else None)
+
+
+_registry = _Registry()
 
 
 def acquire(folder: Path, shards: int, dimension: int, durability: str, *, read_only: bool) -> Engine:
     """Return the engine of a store, opening it if this process has not done so."""
-    with _lock:
-        # A reader beside a writer of the same process shares its engine: it sees more, sooner.
-        engine, handles = _find(folder, read_only)
-        if engine is None:
-            if read_only:
-                engine = ReadingEngine(folder)
-            else:
-                engine = WritingEngine(folder, shards, dimension, durability)
-        elif not read_only and engine.durability != durability:
-            raise HTMError(
-                f"the store {str(folder)!r} is open in this process with durability="
-                f"{engine.durability!r}; open it with the same, not {durability!r}"
-            )
-        _open[folder, engine.read_only] = engine, handles + 1
+    with _registry.lock:
+        engine: Engine
+        if found := _registry.find(folder, read_only=read_only):
+            engine, handles = found
+            if not read_only and engine.durability != durability:
+                raise HTMError(
+                    f"the store {str(folder)!r} is open in this process with durability={engine.durability!r}; "
+                    f"open it with the same, not {durability!r}"
+                )
+        else:
+            handles = 0
+            engine = ReadingEngine(folder) if read_only else WritingEngine(folder, shards, dimension, durability)
+        _registry.engines[folder, engine.read_only] = engine, handles + 1
         return engine
 
 
 def release(engine: Engine) -> None:
     """Give one handle's share of an engine back; the last one closes it."""
-    with _lock:
+    with _registry.lock:
         place = engine.folder, engine.read_only
-        engine_there, handles = _open.get(place, (None, 0))
-        if engine_there is not engine:
+        found, handles = _registry.engines.get(place, (None, 0))
+        if found is not engine:
             return
         if handles > 1:
-            _open[place] = engine, handles - 1
-            return
-        del _open[place]
-        engine.close()
+            _registry.engines[place] = engine, handles - 1
+        else:
+            del _registry.engines[place]
+            engine.close()
 
 
 def release_dropped(engine: Engine) -> None:
@@ -55,26 +65,13 @@ def release_dropped(engine: Engine) -> None:
     """
     if engine.forked:
         return
-    if engine.owns_current_thread() or not _lock.acquire(blocking=False):
+    if engine.owns_current_thread() or not _registry.lock.acquire(blocking=False):
         threading.Thread(target=release, args=(engine,), name="anam-release").start()
     else:
-        _lock.release()
+        _registry.lock.release()
         release(engine)
 
 
-def _find(folder: Path, read_only: bool) -> tuple[Engine | None, int]:
-    for place in ((folder, False), (folder, True)) if read_only else ((folder, False),):
-        engine, handles = _open.get(place, (None, 0))
-        if engine is not None:
-            return engine, handles
-    return None, 0
-
-
-def _forget_in_child() -> None:
-    global _lock
-    _lock = threading.Lock()
-    _open.clear()
-
-
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_in_child)
+    # The child starts with none open: its copies of the parent's engines answer every call with an HTMError.
+    os.register_at_fork(after_in_child=_registry.__init__)  # type: ignore[misc]

@@ -1,7 +1,5 @@
 """The catalog's tables, and what makes a SQLite file a catalog of ours."""
 
-from __future__ import annotations
-
 APPLICATION_ID = 0x616E616D  # "anam"
 FORMAT = 1
 

@@ -6,8 +6,6 @@ in memory, and the bytes are ours to write. Reading needs no HDF5 either: the ca
 where in the file each dataset begins.
 """
 
-from __future__ import annotations
-
 import mmap
 import os
 import secrets
@@ -15,7 +13,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +50,7 @@ class Strings:
     ends: NDArray[np.int64]
 
     @classmethod
-    def of(cls, strings: Sequence[str]) -> Strings:
+    def of(cls, strings: Sequence[str]) -> Self:
         encoded = [string.encode("utf-8") for string in strings]
         ends = np.cumsum(np.fromiter(map(len, encoded), np.int64, len(encoded)))
         return cls(np.frombuffer(b"".join(encoded), np.uint8), ends)
@@ -61,17 +59,17 @@ class Strings:
         start = int(self.ends[index - 1]) if index else 0
         return self.data[start : int(self.ends[index])].tobytes()
 
-    def take(self, rows: NDArray[np.intp]) -> Strings:
+    def take(self, rows: NDArray[np.intp]) -> Self:
         """Return the strings of these rows, in this order."""
         starts = np.concatenate(([0], self.ends[:-1]))[rows]
         lengths = self.ends[rows] - starts
         ends = np.cumsum(lengths)
         # Position of every byte: its string's start, plus how far into the string it is.
         source = np.arange(int(ends[-1])) + np.repeat(starts - (ends - lengths), lengths)
-        return Strings(self.data[source], ends)
+        return type(self)(self.data[source], ends)
 
     @classmethod
-    def joined(cls, parts: Sequence[Strings]) -> Strings:
+    def joined(cls, parts: Sequence[Self]) -> Self:
         before = np.cumsum([0] + [len(part.data) for part in parts[:-1]])
         return cls(
             np.concatenate([part.data for part in parts]),
@@ -220,10 +218,10 @@ def _map(path: Path, size: int) -> mmap.mmap:
 
 
 def _image(uuid: str, shard: int, dimension: int, columns: Columns, replaces: Sequence[str]) -> tuple[bytes, dict[str, int]]:
-    import h5py  # 150 ms, and only writing a segment needs it
+    import h5py  # noqa: PLC0415 - 150 ms, and only writing a segment needs it
 
     rows = len(columns.ids)
-    arrays = {
+    arrays: dict[str, NDArray[Any]] = {
         "ids": columns.ids,
         "norms": columns.norms,
         "crc": columns.crc,

@@ -4,11 +4,10 @@ The writer publishes a new snapshot after each commit; arrays are shared between
 and copied only where they change.
 """
 
-from __future__ import annotations
-
 import bisect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,28 +19,20 @@ from anam_py.store.segment import MappedSegment
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Rows that lie together: one segment, or the pending ones. Ids ascend.
-
-    `alive` is None while every row is, else a mask of shape (n,).
-    """
+    """Rows that lie together, ids ascending. `alive` is None while every row is, else a mask of shape (n,)."""
 
     ids: NDArray[np.int64]
     vectors: NDArray[np.float32]
     norms: NDArray[np.float64]
     alive: NDArray[np.uint8] | None = None
     live: int = 0
-    source: MappedSegment | None = None
-
-    @classmethod
-    def of(cls, source: MappedSegment) -> Block:
-        return cls(source.ids, source.vectors, source.norms, None, len(source.ids), source)
 
     def row(self, entry_id: int) -> int | None:
         """Return the row of an id, dead or alive; None if it is not here."""
         row = int(np.searchsorted(self.ids, entry_id))
         return row if row < len(self.ids) and self.ids[row] == entry_id else None
 
-    def without(self, ids: NDArray[np.int64]) -> Block:
+    def without(self, ids: NDArray[np.int64]) -> Self:
         """Return this block with the rows of `ids` (those that are here) dead."""
         rows = np.searchsorted(self.ids, ids)
         within = rows < len(self.ids)
@@ -62,6 +53,28 @@ class Block:
         return self.ids[:0] if self.alive is None else self.ids[self.alive == 0]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentBlock(Block):
+    """The rows of one segment."""
+
+    source: MappedSegment
+
+    @classmethod
+    def of(cls, source: MappedSegment) -> Self:
+        """Return the block of a segment none of whose rows is dead."""
+        return cls(ids=source.ids, vectors=source.vectors, norms=source.norms, live=len(source.ids), source=source)
+
+    @property
+    def segment(self) -> catalog.Segment:
+        """What the catalog says of the segment."""
+        return self.source.segment
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Shard and first id, by which a snapshot's segments are ordered."""
+        return self.segment.shard, self.segment.first_id
+
+
 class PendingRows:
     """Rows of no segment yet, growing in place: a block holds a prefix, which never changes."""
 
@@ -71,7 +84,7 @@ class PendingRows:
         self._vectors = np.empty((64, dimension), np.float32)
         self._norms = np.empty(64, np.float64)
 
-    def append(self, ids: Sequence[int], vectors: NDArray[np.float32], norms: NDArray[np.float64]) -> None:
+    def append(self, ids: Sequence[int] | NDArray[np.int64], vectors: NDArray[np.float32], norms: NDArray[np.float64]) -> None:
         start, stop = self._count, self._count + len(ids)
         if stop > len(self._ids):
             capacity = max(stop, 2 * len(self._ids))
@@ -95,16 +108,13 @@ class Snapshot:
     `missing` lists live segments whose file is not readable, with the reason.
     """
 
-    segments: tuple[Block, ...]
+    segments: tuple[SegmentBlock, ...]
     pending: Block
     missing: tuple[tuple[catalog.Segment, str], ...] = ()
     _starts: list[tuple[int, int]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        starts = [
-            (block.source.segment.shard, block.source.segment.first_id) for block in self.segments if block.source is not None
-        ]
-        object.__setattr__(self, "_starts", starts)
+        object.__setattr__(self, "_starts", [block.place for block in self.segments])
 
     @property
     def blocks(self) -> tuple[Block, ...]:
@@ -125,7 +135,8 @@ class Snapshot:
         for block in candidates:
             row = block.row(entry_id)
             if row is not None:
-                return block.vectors[row]
+                vector: NDArray[np.float32] = block.vectors[row]
+                return vector
         return None
 
     def missing_from(self, shard: int, entry_id: int) -> str | None:
@@ -135,7 +146,7 @@ class Snapshot:
                 return reason
         return None
 
-    def without(self, ids: Iterable[int]) -> Snapshot:
+    def without(self, ids: Iterable[int]) -> "Snapshot":
         """Return this snapshot with the rows of `ids` dead."""
         dead = np.unique(np.fromiter(ids, np.int64))
         if not len(dead):
@@ -143,30 +154,29 @@ class Snapshot:
         segments = tuple(_without(block, dead) for block in self.segments)
         return Snapshot(segments, _without(self.pending, dead), self.missing)
 
-    def with_pending(self, pending: Block) -> Snapshot:
+    def with_pending(self, pending: Block) -> "Snapshot":
         """Return this snapshot with another pending block, its dead rows still dead."""
         return Snapshot(self.segments, pending.without(self.pending.dead_ids), self.missing)
 
-    def with_segments(self, added: Iterable[Block], removed: Mapping[int, object]) -> Snapshot:
+    def with_segments(self, added: Iterable[SegmentBlock], removed: Collection[int]) -> "Snapshot":
         """Return this snapshot with some segments (by their catalog id) replaced by others."""
-        kept = [b for b in self.segments if b.source is None or b.source.segment.id not in removed]
-        segments = sorted((*kept, *added), key=_order)
+        kept = [block for block in self.segments if block.segment.id not in removed]
+        segments = sorted((*kept, *added), key=lambda block: block.place)
         missing = tuple(item for item in self.missing if item[0].id not in removed)
         return Snapshot(tuple(segments), self.pending, missing)
 
 
-def _without(block: Block, ids: NDArray[np.int64]) -> Block:
+B = TypeVar("B", bound=Block)
+A = TypeVar("A", bound=np.generic)
+
+
+def _without(block: B, ids: NDArray[np.int64]) -> B:
     if not len(block.ids) or ids[-1] < block.ids[0] or ids[0] > block.ids[-1]:
         return block
     return block.without(ids)
 
 
-def _order(block: Block) -> tuple[int, int]:
-    assert block.source is not None
-    return block.source.segment.shard, block.source.segment.first_id
-
-
-def _grown(array: NDArray[np.generic], used: int, capacity: int) -> NDArray[np.generic]:
+def _grown(array: NDArray[A], used: int, capacity: int) -> NDArray[A]:
     grown = np.empty((capacity, *array.shape[1:]), array.dtype)
     grown[:used] = array[:used]
     return grown

@@ -1,7 +1,5 @@
 """Texts beside entries: how they are kept, and how words become full-text queries."""
 
-from __future__ import annotations
-
 import zlib
 
 from anam_py import _core

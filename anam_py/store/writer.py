@@ -5,19 +5,16 @@ in one transaction, so that callers share the sync to the disk. It alone uses th
 writing connection.
 """
 
-from __future__ import annotations
-
 import logging
 import queue
 import threading
 import time
-import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,12 +22,13 @@ from numpy.typing import NDArray
 from anam_py import config, exceptions
 from anam_py.exceptions import HTMError
 from anam_py.store import files, merge, recovery, segment
-from anam_py.store.catalog import Catalog, CatalogSyncError, Entry, File, Reader, Writer
+from anam_py.store.batch import Batch, Put, shard_of
+from anam_py.store.catalog import Catalog, CatalogSyncError, Entry, Reader
 from anam_py.store.engine import Engine, T, load_snapshot
 from anam_py.store.lock import StoreLock
 from anam_py.store.records import diff_crc, metadata_crc
 from anam_py.store.segment import Columns, MappedSegment, Strings
-from anam_py.store.snapshot import Block, PendingRows, Snapshot
+from anam_py.store.snapshot import PendingRows, SegmentBlock, Snapshot
 
 log = logging.getLogger("anam_py.store")
 
@@ -40,39 +38,6 @@ _QUEUE_LENGTH = 1_024
 _FLUSH_BYTES = 32 << 20
 _FLUSH_ROWS = 65_536
 _RETRY_SECONDS = 5.0
-
-
-class Put(NamedTuple):
-    """One validated entry to store; its vector is a row of the batch's matrix."""
-
-    key: str
-    crc: int
-    metadata: str
-    diff_ops: str | None
-    text: str | None
-
-
-class LedgerChange(NamedTuple):
-    """What a batch changes in the crawler's ledger."""
-
-    root: str
-    put: Sequence[File] = ()
-    drop: Sequence[str] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Changes that are committed together or not at all; deletes come before puts.
-
-    The keys of `puts` are distinct. `vectors` has shape (len(puts), D), `norms` (len(puts),).
-    """
-
-    puts: Sequence[Put] = ()
-    vectors: NDArray[np.float32] | None = None
-    norms: NDArray[np.float64] | None = None
-    deletes: Sequence[str] = ()
-    ledger: LedgerChange | None = None
-    meta: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -97,12 +62,7 @@ class _Effects:
     norms: list[NDArray[np.float64]] = field(default_factory=list)
     dead: list[int] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
-    segments: list[Block] = field(default_factory=list)
-
-
-def shard_of(key: str, shards: int) -> int:
-    """Return the shard of a key: stable across processes and versions."""
-    return zlib.crc32(key.encode("utf-8")) % shards
+    segments: list[SegmentBlock] = field(default_factory=list)
 
 
 class WritingEngine(Engine):
@@ -125,10 +85,11 @@ class WritingEngine(Engine):
         lock = StoreLock(folder)
         try:
             marker = recovery.create_or_read(folder, shards, dimension)
-            catalog = Catalog(folder / recovery.CATALOG, durability)
+            catalog = Catalog(folder / recovery.CATALOG)
             try:
-                assert catalog.writer is not None
-                self._writer: Writer = catalog.writer
+                with catalog.reading() as reader:
+                    reader.check()
+                self._writer = catalog.open_writer(durability)
                 recovery.require_match(marker, self._writer.meta(), folder)
                 if set_aside := recovery.tidy(folder, self._writer):
                     log.warning("set aside in quarantine: %s", ", ".join(set_aside))
@@ -236,7 +197,7 @@ class WritingEngine(Engine):
 
     def _make_room(self, batch: Batch) -> None:
         limit = config.current().memory_limit_mb << 20
-        size = 0 if batch.vectors is None else batch.vectors.nbytes
+        size = batch.vectors.nbytes
         if len(batch.puts) > BULK_ROWS:
             size = 2 * min(size, self._bulk_bytes())  # written in blocks
         if self.cache.nbytes + self.pending_bytes + size <= limit:
@@ -285,7 +246,7 @@ class WritingEngine(Engine):
                 self._commit_bulk(group[0])
             else:
                 self._transact(group)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - goes to those who wait for it
             if len(group) == 1 or self._breaks(error):
                 for write in group:
                     write.future.set_exception(error)
@@ -320,7 +281,6 @@ class WritingEngine(Engine):
             with self._commit_lock:
                 with self._writer.transaction(durable=True):
                     entries = self._apply(write, effects)
-                    assert write.batch.vectors is not None and write.batch.norms is not None
                     effects.segments = self._write_segments(entries, write.batch.vectors, write.batch.norms, paths)
                 self._publish(effects)
         except BaseException:
@@ -386,7 +346,7 @@ class WritingEngine(Engine):
         return entries
 
     def _stage_pending(self, batch: Batch, entries: Sequence[Entry], effects: _Effects) -> None:
-        if batch.vectors is None or batch.norms is None or not entries:
+        if not entries:
             return
         self._writer.insert_pending([(entry.id, row.data) for entry, row in zip(entries, batch.vectors, strict=True)])
         effects.added += [entry.id for entry in entries]
@@ -399,7 +359,7 @@ class WritingEngine(Engine):
             self._pending.append(effects.added, np.concatenate(effects.vectors), np.concatenate(effects.norms))
             snapshot = snapshot.with_pending(self._pending.block())
         if effects.segments:
-            snapshot = snapshot.with_segments(effects.segments, {})
+            snapshot = snapshot.with_segments(effects.segments, ())
         self._snapshot = snapshot.without(effects.dead)
         self.cache.discard(effects.keys)
         if effects.dead or effects.segments:
@@ -411,7 +371,7 @@ class WritingEngine(Engine):
         vectors: NDArray[np.float32],
         norms: NDArray[np.float64],
         paths: list[Path],
-    ) -> list[Block]:
+    ) -> list[SegmentBlock]:
         """Write rows to segment files of their shards and list them in the open transaction.
 
         `entries` ascend by id; row i of `vectors` and `norms` belongs to ``entries[i]``.
@@ -435,7 +395,7 @@ class WritingEngine(Engine):
                 )
                 paths.append(folder / row.name)
                 row = self._writer.insert_segment(row)
-                blocks.append(Block.of(MappedSegment(folder / row.name, row, self.marker.dimension)))
+                blocks.append(SegmentBlock.of(MappedSegment(folder / row.name, row, self.marker.dimension)))
         return blocks
 
     def _flush(self) -> None:
@@ -454,7 +414,7 @@ class WritingEngine(Engine):
                     self._writer.drop_pending(int(pending.ids[-1]))
                     self._writer.drop_dead(pending.dead_ids.tolist())
                 self._pending = PendingRows(self.marker.dimension)
-                snapshot = self._snapshot.with_segments(blocks, {})
+                snapshot = self._snapshot.with_segments(blocks, ())
                 self._snapshot = Snapshot(snapshot.segments, self._pending.block(), snapshot.missing)
         except BaseException as error:
             for path in paths:
@@ -464,34 +424,32 @@ class WritingEngine(Engine):
         self.background_error = None
         self._merger.wake()
 
-    def replace_segments(self, old: Sequence[Block], new: Block | None) -> None:
+    def replace_segments(self, old: Sequence[SegmentBlock], new: SegmentBlock | None) -> None:
         """Commit a merge of `old` (as they were when it began) to `new`."""
         try:
             self.run(lambda: self._replace_segments(old, new))
         except BaseException:
-            if new is not None and new.source is not None:
+            if new is not None:
                 files.remove(new.source.path)
             raise
 
-    def _replace_segments(self, old: Sequence[Block], new: Block | None) -> None:
-        ids = [block.source.segment.id for block in old if block.source is not None]
+    def _replace_segments(self, old: Sequence[SegmentBlock], new: SegmentBlock | None) -> None:
+        ids = [block.segment.id for block in old]
         left_out = [i for block in old for i in block.dead_ids.tolist()]
         with self._commit_lock:
             with self._writer.transaction(durable=True):
                 if new is not None:
-                    assert new.source is not None
                     new.source.segment = self._writer.insert_segment(new.source.segment)
                 self._writer.kill_segments(ids)
                 # Exactly the rows that were left out: one that died since the merge began is
                 # in the new file, and must stay dead.
                 self._writer.drop_dead(left_out)
-            removed = dict.fromkeys(ids)
-            now = [b for b in self._snapshot.segments if b.source and b.source.segment.id in removed]
+            now = [block for block in self._snapshot.segments if block.segment.id in ids]
             added = []
             if new is not None:
                 dead = np.concatenate([block.dead_ids for block in now])
                 added.append(new.without(np.sort(dead)))
-            self._snapshot = self._snapshot.with_segments(added, removed)
+            self._snapshot = self._snapshot.with_segments(added, ids)
         recovery.unlink_dead(self.folder, self._writer)
 
     def _look_after(self) -> None:
@@ -536,7 +494,7 @@ def _columns(entries: Sequence[Entry], vectors: Sequence[NDArray[np.float32]], n
 def _resolve(future: Future[Any], function: Callable[[], Any]) -> None:
     try:
         result = function()
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - goes to whoever waits for it
         future.set_exception(error)
     else:
         future.set_result(result)

@@ -1,0 +1,49 @@
+"""What a caller wants changed, checked and ready to be committed: all of it or none."""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anam_py.store.catalog import File
+
+
+def shard_of(key: str, shards: int) -> int:
+    """Return the shard of a key: stable across processes and versions."""
+    return zlib.crc32(key.encode("utf-8")) % shards
+
+
+class Put(NamedTuple):
+    """One validated entry to store; its vector is a row of the batch's matrix."""
+
+    key: str
+    crc: int
+    metadata: str
+    diff_ops: str | None
+    text: str | None
+
+
+class LedgerChange(NamedTuple):
+    """What a batch changes in the crawler's ledger."""
+
+    root: str
+    put: Sequence[File] = ()
+    drop: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Changes that are committed together or not at all; deletes come before puts.
+
+    The keys of `puts` are distinct. `vectors` has shape (len(puts), D), `norms` (len(puts),).
+    """
+
+    puts: Sequence[Put] = ()
+    vectors: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    norms: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    deletes: Sequence[str] = ()
+    ledger: LedgerChange | None = None
+    meta: Mapping[str, str] = field(default_factory=dict)
