@@ -98,7 +98,7 @@ class Reader:
         """Return whether nothing was ever created in this database."""
         return not self.sql.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
 
-    def check(self) -> None:
+    def check(self, *, writing: bool) -> None:
         """Raise HTMError unless this is a catalog of ours, of a format that we know."""
         (application,) = self.sql.execute("PRAGMA application_id").fetchone()
         if application != APPLICATION_ID:
@@ -109,7 +109,7 @@ class Reader:
         if version > FORMAT:
             raise HTMError(f"the store has format {version}, this anam_py reads up to {FORMAT}; upgrade anam_py")
         features = json.loads(self.meta().get("features", "{}"))
-        needed = [*features.get("required", ()), *features.get("required_to_write", ())]
+        needed = features.get("required", []) + (features.get("required_to_write", []) if writing else [])
         if needed:
             raise HTMError(f"the store needs {', '.join(map(repr, needed))}, which this anam_py does not have; upgrade anam_py")
         if strange := _strange_objects(self.sql, set(features.get("tables", ()))):
@@ -211,7 +211,10 @@ class Reader:
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
-        """Let every query inside see one moment."""
+        """Let every query inside see one moment; inside another `frozen`, that one's."""
+        if self.sql.in_transaction:
+            yield
+            return
         self.sql.execute("BEGIN")
         try:
             yield

@@ -138,7 +138,7 @@ class ReadingEngine(Engine):
             self._lock = threading.Lock()
             self._watch = self.catalog.reading()
             self._reader = self._watch.__enter__()
-            self._reader.check()
+            self._reader.check(writing=False)
             recovery.require_match(marker, self._reader.meta(), folder)
             self._seen = -1
             self._snapshot: Snapshot | None = None
@@ -166,23 +166,17 @@ class ReadingEngine(Engine):
         self.check_usable()
         seen = self._reader.data_version()
         if self._snapshot is None or seen != self._seen:
-            with self._reader.frozen():
-                self._snapshot = self._loaded()
+            # A merge may unlink a segment between our reading of its row and our opening of its
+            # file; the row is then of an older moment, and a new look finds what replaced it.
+            for _ in range(_ATTEMPTS):
+                with self._reader.frozen():
+                    snapshot, _ = load_snapshot(self, self._reader, self._snapshot)
+                if all(reason != VANISHED for _, reason in snapshot.missing):
+                    break
+            self._snapshot = snapshot
             self._seen = seen
             self.cache.clear()
         return self._snapshot
-
-    def _loaded(self) -> Snapshot:
-        # A merge may unlink a segment between our reading of its row and our opening of its
-        # file; its row is then of an older moment, and a new look finds what replaced it.
-        for attempt in range(_ATTEMPTS):
-            snapshot, _ = load_snapshot(self, self._reader, self._snapshot)
-            vanished = [item for item in snapshot.missing if item[1] == VANISHED]
-            if not vanished or attempt == _ATTEMPTS - 1:
-                return snapshot
-            self._reader.sql.execute("ROLLBACK")
-            self._reader.sql.execute("BEGIN")
-        raise AssertionError("unreachable")
 
     def _undisturbed(self, work: Callable[[Snapshot, Reader], T]) -> T:
         with self._lock, self._reader.frozen():

@@ -1,6 +1,7 @@
 """A handle on a store: opening, closing, and watching what it holds and how long it takes."""
 
 import ctypes
+import logging
 import os
 import sys
 import weakref
@@ -16,6 +17,8 @@ from anam_py.store import maintenance, registry
 from anam_py.store.engine import Engine
 from anam_py.store.maintenance import Problem
 from anam_py.store.writer import WritingEngine
+
+log = logging.getLogger("anam_py.store")
 
 DEFAULT_DIMENSION = 768
 _MOST_SHARDS = 4_096
@@ -51,6 +54,8 @@ class Handle:
         self._partial = bool(allow_partial)
         self._engine = registry.acquire(folder, shards, dimension or DEFAULT_DIMENSION, durability, read_only=self._read_only)
         self._finalizer = weakref.finalize(self, registry.release_dropped, self._engine)
+        if shards != self.shard_count:
+            log.info("%s has %d shards, and keeps them; shard_count=%d shapes a new store", folder, self.shard_count, shards)
         if dimension not in (None, self.dimension):
             self.close()
             raise HTMError(

@@ -1,6 +1,5 @@
 """HTMCore: a durable store of embeddings, searched exactly."""
 
-import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -259,17 +258,7 @@ class HTMCore(Handle):
         list of dict
             ``{"version", "timestamp", "diff_ops", "metadata"}``.
         """
-        with self._reading().catalog.reading() as reader:
-            versions = reader.history(_validation.check_key(key))
-        return [
-            {
-                "version": version.version,
-                "timestamp": version.timestamp,
-                "diff_ops": json.loads(version.diff_ops) if version.diff_ops else [],
-                "metadata": json.loads(version.metadata),
-            }
-            for version in versions
-        ]
+        return queries.history(self._reading(), _validation.check_key(key))
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         """Iterate over the keys with a prefix, in the order of their UTF-8 bytes.

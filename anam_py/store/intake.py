@@ -24,7 +24,7 @@ def one(
     put = Put(
         key=_validation.check_key(key),
         crc=vector_crc(vector),
-        metadata=_validation.encode_metadata({} if metadata is None else metadata),
+        metadata=_validation.encode_metadata(metadata),
         diff_ops=_validation.check_diff_ops(diff_ops),
         text=_validation.check_text(text),
     )

@@ -70,7 +70,7 @@ class StoreLock:
                     )
                 time.sleep(_POLL_SECONDS)
         except BaseException:
-            self._close()
+            self.close()
             raise
         _held.add(self)
         # Only for other processes' error messages: a crash may leave it stale, LOCK decides.
@@ -82,11 +82,13 @@ class StoreLock:
         if self._descriptor is not None:
             with contextlib.suppress(OSError):
                 self._owner.unlink(missing_ok=True)
-            self._close()
+            self.close()
 
-    def _close(self) -> None:
-        # Closing is enough to unlock, and in a forked child it is all that must happen:
-        # LOCK_UN there would take the lock from the parent.
+    def close(self) -> None:
+        """Close the descriptor: enough to unlock, and all that a forked child must do.
+
+        LOCK_UN there would take the lock from the parent.
+        """
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -104,7 +106,7 @@ _held: weakref.WeakSet[StoreLock] = weakref.WeakSet()
 
 def _close_in_child() -> None:
     for lock in list(_held):
-        lock._close()
+        lock.close()
 
 
 if hasattr(os, "register_at_fork"):

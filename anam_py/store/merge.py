@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from anam_py.exceptions import HTMError
 from anam_py.store import recovery, segment
 from anam_py.store.segment import Columns, MappedSegment, Strings
 from anam_py.store.snapshot import SegmentBlock
@@ -73,8 +72,8 @@ def live_columns(blocks: Sequence[SegmentBlock]) -> Columns:
 
     def vectors() -> Iterator[NDArray[np.float32]]:
         for block, chosen in zip(blocks, rows, strict=True):
-            for start in range(0, len(chosen), _ROWS_AT_ONCE):
-                yield block.vectors[chosen[start : start + _ROWS_AT_ONCE]]
+            for piece in pieces(chosen):
+                yield block.vectors[piece]
 
     def joined(name: str) -> NDArray[np.generic]:
         return np.concatenate([getattr(source, name)[chosen] for source, chosen in zip(sources, rows, strict=True)])
@@ -89,6 +88,12 @@ def live_columns(blocks: Sequence[SegmentBlock]) -> Columns:
         metadata=strings("metadata"),
         **{name: joined(name) for name in numbers},  # type: ignore[arg-type]
     )
+
+
+def pieces(rows: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
+    """Yield rows in order, so few at a time that copies of them hardly count."""
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        yield rows[start : start + _ROWS_AT_ONCE]
 
 
 class Merger(threading.Thread):
@@ -131,7 +136,7 @@ class Merger(threading.Thread):
             try:
                 while not self._stopping.is_set() and self._merge_one():
                     pass
-            except HTMError as error:  # a full disk, say; tried again after the next flush
+            except Exception as error:  # noqa: BLE001 - a full disk, say; tried again after the next flush
                 log.warning("merging failed, the store goes on without: %s", error)
                 self._engine.background_error = str(error)
 

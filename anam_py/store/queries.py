@@ -4,7 +4,7 @@ Every answer is one moment of the store: ids and scores come from a snapshot, re
 catalog by id, and where the two no longer agree the question is asked again (`Moved`).
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +65,7 @@ def similar(engine: Engine, query: NDArray[np.float32], limit: int, min_similari
 
 def resonant(engine: Engine, min_resonance: float, limit: int | None, *, partial: bool) -> list[Hit]:
     """Return the entries whose resonance with the memory's mean field is strongest."""
+    least = _least_cosine(min_resonance)
 
     def work(snapshot: Snapshot, reader: Reader) -> list[Hit]:
         _require_whole(snapshot, partial=partial)
@@ -76,10 +77,10 @@ def resonant(engine: Engine, min_resonance: float, limit: int | None, *, partial
         while True:
             # Several cosines can round, or be clipped, to one resonance. One row more than
             # asked for shows whether such a tie crosses the last place.
-            wanted = min(wanted + 1, snapshot.live)
-            found = _field_scores(snapshot, field, wanted)
+            wanted += 1
+            found = _field_scores(snapshot, field, wanted, least)
             resonance = _core.resonance(found.score)
-            if wanted == snapshot.live or resonance[-1] < resonance[count - 1]:
+            if len(resonance) < wanted or resonance[-1] < resonance[count - 1]:
                 break
             wanted *= 2
         chosen = resonance >= min_resonance
@@ -91,9 +92,12 @@ def resonant(engine: Engine, min_resonance: float, limit: int | None, *, partial
 
 def matching(engine: Engine, query: str, limit: int) -> list[Hit]:
     """Return the entries whose key and text match the words of a query best, by BM25."""
-    return engine.consistent(
-        lambda snapshot, reader: _frozen(reader, lambda: _records(reader, snapshot, _lexical(reader, query, limit), limit))
-    )
+
+    def work(snapshot: Snapshot, reader: Reader) -> list[Hit]:
+        with reader.frozen():
+            return _records(reader, snapshot, _lexical(reader, query, limit), limit)
+
+    return engine.consistent(work)
 
 
 def hybrid(
@@ -114,28 +118,21 @@ def hybrid(
 
     def work(snapshot: Snapshot, reader: Reader) -> list[Hit]:
         _require_whole(snapshot, partial=partial)
-        lexical = dict(_lexical(reader, query, depth))
-        found = _core.top_k(snapshot.rows(), vector, depth, threads=_threads())
-        ids = list({*lexical, *_ids(snapshot, found)})
-        entries = reader.entries_by_id(ids)
-        if len(entries) < len(ids):
-            raise Moved
-        rows = [_vector(snapshot, entries[i]) for i in ids]
-        if not rows:
-            return []
-        semantic = _scaled(_core.scores(np.stack(rows), vector))
-        words = _scaled(np.array([lexical.get(i, 0.0) for i in ids]))
-        fused = weight * semantic + (1.0 - weight) * words
-        return _records(reader, snapshot, zip(ids, fused.tolist(), strict=True), limit)
+        with reader.frozen():
+            lexical = dict(_lexical(reader, query, depth))
+            found = _core.top_k(snapshot.rows(), vector, depth, threads=_threads())
+            ids = list({*lexical, *_ids(snapshot, found)})
+            entries = reader.entries_by_id(ids)
+            if len(entries) < len(ids):
+                raise Moved
+            if not ids:
+                return []
+            semantic = _scaled(_core.scores(np.stack([_vector(snapshot, entries[i]) for i in ids]), vector))
+            words = _scaled(np.array([lexical.get(i, 0.0) for i in ids]))
+            fused = weight * semantic + (1.0 - weight) * words
+            return _records(reader, snapshot, zip(ids, fused.tolist(), strict=True), limit)
 
-    return engine.consistent(lambda snapshot, reader: _frozen(reader, lambda: work(snapshot, reader)))
-
-
-def _frozen(reader: Reader, work: Callable[[], list[Hit]]) -> list[Hit]:
-    if reader.sql.in_transaction:
-        return work()
-    with reader.frozen():
-        return work()
+    return engine.consistent(work)
 
 
 def _lexical(reader: Reader, query: str, limit: int) -> list[tuple[int, float]]:
@@ -201,15 +198,28 @@ def _ids(snapshot: Snapshot, found: _core.Candidates) -> list[int]:
     return [int(blocks[b].ids[r]) for b, r in zip(found.block.tolist(), found.row.tolist(), strict=True)]
 
 
-def _field_scores(snapshot: Snapshot, field: NDArray[np.float32], count: int) -> _core.Candidates:
+def _field_scores(snapshot: Snapshot, field: NDArray[np.float32], count: int, least: float) -> _core.Candidates:
     if field.any():
-        return _core.top_k(snapshot.rows(), field, count, threads=_threads())
+        return _core.top_k(snapshot.rows(), field, count, least, threads=_threads())
     # The unit vectors cancel out: nothing is more central than anything else.
     rows = [np.arange(len(b.ids)) if b.alive is None else np.flatnonzero(b.alive) for b in snapshot.blocks]
     lengths = [len(part) for part in rows]
-    return _core.Candidates(
-        np.repeat(np.arange(len(rows), dtype=np.int32), lengths), np.concatenate(rows), np.zeros(sum(lengths))
-    )
+    block = np.repeat(np.arange(len(rows), dtype=np.int32), lengths)
+    return _core.Candidates(block, np.concatenate(rows), np.zeros(sum(lengths)))
+
+
+def _least_cosine(min_resonance: float) -> float:
+    """Return a cosine below which no resonance is as great; resonance rises with the cosine."""
+    if min_resonance <= 0.0:
+        return -np.inf
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        if _core.resonance(middle) < min_resonance:
+            low = middle
+        else:
+            high = middle
+    return low
 
 
 def _require_whole(snapshot: Snapshot, *, partial: bool) -> None:

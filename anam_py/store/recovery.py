@@ -36,6 +36,7 @@ class Marker(NamedTuple):
     dimension: int
 
     def write(self, folder: Path) -> None:
+        """Write the marker of a new store."""
         body = {"magic": _MAGIC, "format": _MARKER_FORMAT, **self._asdict()}
         files.write_file(folder / MARKER, [json.dumps(body, indent=2).encode() + b"\n"])
 
@@ -128,7 +129,7 @@ def _unfinished(path: Path, *, has_segments: bool) -> Marker | None:
         with catalog.reading() as reader:
             if reader.is_blank():
                 return None
-            reader.check()
+            reader.check(writing=True)
             if has_segments or reader.last_id():
                 raise HTMError(
                     f"{str(path.parent / MARKER)!r} is missing, but the store has data; "

@@ -91,6 +91,22 @@ class Columns:
     keys: Strings
     metadata: Strings
 
+    @classmethod
+    def of(cls, entries: Sequence[catalog.Entry], vectors: Iterable[NDArray[np.float32]], norms: NDArray[np.float64]) -> Self:
+        """Return the columns of entries that ascend by id, with their vectors and norms."""
+        count = len(entries)
+        return cls(
+            ids=np.fromiter((entry.id for entry in entries), np.int64, count),
+            vectors=vectors,
+            norms=norms,
+            crc=np.fromiter((entry.crc for entry in entries), np.uint32, count),
+            mcrc=np.fromiter((entry.mcrc for entry in entries), np.uint32, count),
+            versions=np.fromiter((entry.version for entry in entries), np.int64, count),
+            timestamps=np.fromiter((entry.timestamp for entry in entries), np.float64, count),
+            keys=Strings.of([entry.key for entry in entries]),
+            metadata=Strings.of([entry.metadata for entry in entries]),
+        )
+
 
 def row_bytes(dimension: int) -> int:
     """Return about what one row takes in a segment, with a typical key and metadata."""

@@ -27,7 +27,7 @@ from anam_py.store.catalog import Catalog, CatalogSyncError, Entry, Reader
 from anam_py.store.engine import Engine, T, load_snapshot
 from anam_py.store.lock import StoreLock
 from anam_py.store.records import diff_crc, metadata_crc
-from anam_py.store.segment import Columns, MappedSegment, Strings
+from anam_py.store.segment import Columns, MappedSegment
 from anam_py.store.snapshot import PendingRows, SegmentBlock, Snapshot
 
 log = logging.getLogger("anam_py.store")
@@ -88,7 +88,7 @@ class WritingEngine(Engine):
             catalog = Catalog(folder / recovery.CATALOG)
             try:
                 with catalog.reading() as reader:
-                    reader.check()
+                    reader.check(writing=True)
                 self._writer = catalog.open_writer(durability)
                 recovery.require_match(marker, self._writer.meta(), folder)
                 if set_aside := recovery.tidy(folder, self._writer):
@@ -109,6 +109,8 @@ class WritingEngine(Engine):
         self._retry_flush_at = 0.0
         self._commit_lock = threading.Lock()
         self._closing = threading.Lock()
+        self._released = False
+        self._last_flush = _Job(self._flush)
         self._submitting = threading.Lock()
         self._queue: queue.Queue[_Write | _Job | None] = queue.Queue(_QUEUE_LENGTH)
         self._waiting: deque[_Write | _Job | None] = deque()
@@ -163,19 +165,21 @@ class WritingEngine(Engine):
     def close(self) -> None:
         """Flush, stop both threads, and give the lock up."""
         with self._closing:
-            if self._closed:
+            if self._released:
                 return
+            # An interrupt may end this anywhere; a second call goes on from there.
             self._merger.stop()
             with self._submitting:
-                self._closed = True
-                last_flush = _Job(self._flush)
-                self._queue.put(last_flush)
-                self._queue.put(None)
+                if not self._closed:
+                    self._closed = True
+                    self._queue.put(self._last_flush)
+                    self._queue.put(None)
             self._thread.join()
-            if error := last_flush.future.exception():  # its rows stay in the pending table
+            if error := self._last_flush.future.exception():  # its rows stay in the pending table
                 log.warning("flushing %s on close failed: %s", self.folder, error)
             super().close()
             self._lock.release()
+            self._released = True
 
     def _submit(self, item: _Write | _Job) -> None:
         # Whatever is queued before the store closes gets done; nothing is queued after.
@@ -240,8 +244,7 @@ class WritingEngine(Engine):
 
     def _commit(self, group: Sequence[_Write]) -> None:
         try:
-            if self._broken:
-                raise HTMError(self._broken)
+            self._require_sound()
             if len(group[0].batch.puts) > BULK_ROWS:
                 self._commit_bulk(group[0])
             else:
@@ -304,7 +307,7 @@ class WritingEngine(Engine):
         self._retire(known.values(), effects)
         entries = self._entries(batch.puts, versions)
         writer.insert_entries(entries)
-        texts = [(e.id, e.key, p.text) for e, p in zip(entries, batch.puts, strict=True) if p.text]
+        texts = [(e.id, e.key, p.text) for e, p in zip(entries, batch.puts, strict=True) if p.text is not None]
         if texts:
             writer.insert_texts(texts)
         if batch.ledger is not None:
@@ -391,7 +394,7 @@ class WritingEngine(Engine):
                     self.marker.uuid,
                     int(shard),
                     self.marker.dimension,
-                    _columns(chosen, [vectors[part]], norms[part]),
+                    Columns.of(chosen, (vectors[piece] for piece in merge.pieces(part)), norms[part]),
                 )
                 paths.append(folder / row.name)
                 row = self._writer.insert_segment(row)
@@ -402,6 +405,7 @@ class WritingEngine(Engine):
         pending = self._snapshot.pending
         if not len(pending.ids):
             return
+        self._require_sound()
         alive = slice(None) if pending.alive is None else pending.alive.astype(bool)
         ids, vectors, norms = pending.ids[alive], pending.vectors[alive], pending.norms[alive]
         found = self._writer.entries_by_id(ids.tolist())
@@ -434,6 +438,7 @@ class WritingEngine(Engine):
             raise
 
     def _replace_segments(self, old: Sequence[SegmentBlock], new: SegmentBlock | None) -> None:
+        self._require_sound()
         ids = [block.segment.id for block in old]
         left_out = [i for block in old for i in block.dead_ids.tolist()]
         with self._commit_lock:
@@ -460,10 +465,14 @@ class WritingEngine(Engine):
             return
         try:
             self._flush()
-        except HTMError as error:
+        except Exception as error:  # noqa: BLE001 - the thread must go on, for everybody's sake
             log.warning("flushing %s failed, its rows stay in the catalog: %s", self.folder, error)
             self.background_error = str(error)
             self._retry_flush_at = time.monotonic() + _RETRY_SECONDS
+
+    def _require_sound(self) -> None:
+        if self._broken:
+            raise HTMError(self._broken)
 
     def _breaks(self, error: BaseException) -> bool:
         """Turn the store read-only if `error` says that a sync failed."""
@@ -474,21 +483,6 @@ class WritingEngine(Engine):
 
     def _bulk_bytes(self) -> int:
         return min(merge.FULL_BYTES, (config.current().memory_limit_mb << 20) // 8)
-
-
-def _columns(entries: Sequence[Entry], vectors: Sequence[NDArray[np.float32]], norms: NDArray[np.float64]) -> Columns:
-    count = len(entries)
-    return Columns(
-        ids=np.fromiter((e.id for e in entries), np.int64, count),
-        vectors=vectors,
-        norms=norms,
-        crc=np.fromiter((e.crc for e in entries), np.uint32, count),
-        mcrc=np.fromiter((e.mcrc for e in entries), np.uint32, count),
-        versions=np.fromiter((e.version for e in entries), np.int64, count),
-        timestamps=np.fromiter((e.timestamp for e in entries), np.float64, count),
-        keys=Strings.of([e.key for e in entries]),
-        metadata=Strings.of([e.metadata for e in entries]),
-    )
 
 
 def _resolve(future: Future[Any], function: Callable[[], Any]) -> None:
