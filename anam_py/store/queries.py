@@ -4,6 +4,7 @@ Every answer is one moment of the store: ids and scores come from a snapshot, re
 catalog by id, and where the two no longer agree the question is asked again (`Moved`).
 """
 
+import json
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -14,7 +15,7 @@ from anam_py.exceptions import HTMError
 from anam_py.store import text
 from anam_py.store.catalog import Entry, Reader
 from anam_py.store.engine import Engine, Moved
-from anam_py.store.records import Record, Stored, checked
+from anam_py.store.records import Record, Stored, checked, damage
 from anam_py.store.snapshot import Snapshot
 
 Hit = tuple[str, float, Record]
@@ -50,6 +51,24 @@ def fetch(engine: Engine, keys: Sequence[str]) -> list[Stored | None]:
     if missing:
         found |= engine.consistent(work)
     return [found.get(key) for key in keys]
+
+
+def history(engine: Engine, key: str) -> list[Record]:
+    """Return the versions of a key, oldest first."""
+    with engine.catalog.reading() as reader:
+        versions = reader.history(key)
+    for version in versions:
+        if problem := damage(version):
+            raise HTMError(f"the {problem} of version {version.version} of {key!r} are damaged; restore a backup")
+    return [
+        {
+            "version": version.version,
+            "timestamp": version.timestamp,
+            "diff_ops": json.loads(version.diff_ops) if version.diff_ops else [],
+            "metadata": json.loads(version.metadata),
+        }
+        for version in versions
+    ]
 
 
 def similar(engine: Engine, query: NDArray[np.float32], limit: int, min_similarity: float, *, partial: bool) -> list[Hit]:
