@@ -2,7 +2,7 @@
 
 Environment:
     ANAM_OPENMP=0|1        forbid or require OpenMP; unset, its absence is a warning and a sequential build
-    ANAM_CYTHON_DEBUG=1    check bounds, overflow and initialisation in the compiled code
+    ANAM_CYTHON_DEBUG=1    check bounds and initialisation in the compiled code
 """
 
 import json
@@ -26,7 +26,6 @@ DIRECTIVES = {
     "language_level": 3,
     "boundscheck": DEBUG,
     "initializedcheck": DEBUG,
-    "overflowcheck": DEBUG,
     "wraparound": False,
     "cdivision": True,
 }

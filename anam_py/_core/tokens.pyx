@@ -9,8 +9,6 @@ as another word, so that nothing is dropped.
 
 from unicodedata import normalize
 
-import numpy as np
-
 from cython.parallel cimport parallel, prange, threadid
 from libc.math cimport sqrt
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
@@ -226,14 +224,14 @@ cdef inline uint64_t hash_of(const Word *word) noexcept nogil:
 cdef int64_t weight_of(uint32_t count) noexcept nogil:
     """Give 1 + log(count) in units of 2**-20, by integers alone so that no library's logarithm matters; 0 for 0."""
     cdef uint64_t mantissa, logarithm = 0
-    cdef int i
+    cdef int _
     if count == 0:
         return 0
     mantissa = <uint64_t> count << 31
     while mantissa >> 32:
         mantissa >>= 1
         logarithm += 1
-    for i in range(WEIGHT_BITS):
+    for _ in range(WEIGHT_BITS):
         mantissa = mantissa * mantissa >> 31
         logarithm = 2 * logarithm + (mantissa >> 32)
         mantissa >>= mantissa >> 32
@@ -260,7 +258,7 @@ cdef void hash_text(
     cdef Slot *slot
     cdef uint64_t value, mask = 1
     cdef int64_t gain
-    cdef Py_ssize_t i, end = 0
+    cdef Py_ssize_t i, _, end = 0
     cdef double norm = 0
     # More slots than characters are more than there are words.
     while mask <= <uint64_t> text.length:
@@ -280,7 +278,7 @@ cdef void hash_text(
             slot.count = 0
         slot.count += 1
         gain = growth(slot.count)
-        for i in range(N_POSITIONS):
+        for _ in range(N_POSITIONS):
             value = mixed(value + 0x9E3779B97F4A7C15u)
             total[(value >> 32) * <uint64_t> dimension >> 32] += gain if value & 1 else -gain
     for i in range(dimension):

@@ -19,7 +19,7 @@ def test_the_core_has_openmp_on_linux() -> None:
 def test_threads_are_bounded_by_the_request_and_by_openmp() -> None:
     program = "from anam_py import _core; print([_core.effective_threads(n) for n in (-1, 0, 1, 2, 99)])"
     result = subprocess.run(
-        [sys.executable, "-c", program], env=os.environ | {"OMP_NUM_THREADS": "3"}, capture_output=True, text=True, check=True
+        [sys.executable, "-P", "-c", program], env=os.environ | {"OMP_NUM_THREADS": "3"}, capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == ("[1, 1, 1, 2, 3]" if _core.OPENMP else "[1, 1, 1, 1, 1]")
 
@@ -34,4 +34,4 @@ def test_show_versions_tells_how_the_core_was_built(capsys: pytest.CaptureFixtur
 
 def test_show_versions_loads_neither_h5py_nor_torch() -> None:
     program = "import sys, anam_py; anam_py.show_versions(); assert not {'h5py', 'torch'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([sys.executable, "-P", "-c", program], check=True, stdout=subprocess.DEVNULL)

@@ -42,7 +42,7 @@ print(_core.simd_level(), digest.hexdigest())
 
 def run(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", program], env=os.environ | environment, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-P", "-c", program], env=os.environ | environment, capture_output=True, text=True, timeout=120, check=False
     )
 
 
