@@ -1,0 +1,112 @@
+"""What a crawl met and did: counts, and every file that it could not take in, with the reason."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+__all__ = ["CrawlReport", "Reason", "Skip"]
+
+
+class Reason(StrEnum):
+    """Why a file or folder that was met is not in the index."""
+
+    BINARY = "binary"
+    CHANGING = "changing"
+    KEY_TOO_LONG = "key too long"
+    LINK = "symbolic link"
+    LINK_BROKEN = "broken symbolic link"
+    LINK_LOOP = "symbolic link loop"
+    LINK_OUTSIDE = "symbolic link out of the root"
+    LONG_LINE = "long line"
+    OVERSIZED = "oversized"
+    SPECIAL = "special file"
+    STORE = "store"
+    UNREADABLE = "unreadable"
+    VANISHED = "vanished"
+
+
+class Skip(NamedTuple):
+    """A file or folder that was passed over.
+
+    Attributes
+    ----------
+    path : str
+        Its key, or what would be its key.
+    reason : Reason
+    detail : str
+        The particulars: a size, a target, the system's message.
+    """
+
+    path: str
+    reason: Reason
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}" + (f" ({self.detail})" if self.detail else "")
+
+
+@dataclass(slots=True)
+class CrawlReport:
+    """The outcome of one crawl.
+
+    Attributes
+    ----------
+    root : str
+        The folder as it was given.
+    files : int
+        Files that were met and are in the index (or would be): new + changed + unchanged.
+    new, changed, unchanged : int
+        How they compare with what was in the index.
+    empty : int
+        Those of them without a token to embed: known, but not in the store.
+    symbols : int
+        Symbols stored.
+    forgotten : int
+        Files that are no longer there and were dropped from the index.
+    bytes_read : int
+        Bytes read from files.
+    seconds : float
+        How long the crawl took.
+    skipped : list of Skip
+        What was passed over, in the order in which it was met.
+    notes : list of str
+        What else is worth knowing, such as an ignore file that was not read in full.
+    complete : bool
+        False until the crawl has reached its end.
+    """
+
+    root: str
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    empty: int = 0
+    symbols: int = 0
+    forgotten: int = 0
+    bytes_read: int = 0
+    seconds: float = 0.0
+    skipped: list[Skip] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    complete: bool = False
+
+    @property
+    def files(self) -> int:
+        """Files that are in the index, or would be."""
+        return self.new + self.changed + self.unchanged
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """How many were passed over for each reason, the most frequent first."""
+        return {str(reason): count for reason, count in Counter(skip.reason for skip in self.skipped).most_common()}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report in a form that JSON can hold."""
+        counts = ("new", "changed", "unchanged", "empty", "symbols", "forgotten", "bytes_read", "seconds", "complete")
+        return {
+            "root": self.root,
+            "files": self.files,
+            **{name: getattr(self, name) for name in counts},
+            "reasons": self.reasons,
+            "skipped": [{"path": skip.path, "reason": str(skip.reason), "detail": skip.detail} for skip in self.skipped],
+            "notes": list(self.notes),
+        }

@@ -1,0 +1,75 @@
+"""Which files a crawl was asked for: the caller's include and exclude patterns."""
+
+import re
+from collections.abc import Sequence
+
+from anam_py.crawler import globs
+from anam_py.exceptions import ValidationError
+
+__all__ = ["Selection"]
+
+
+class Selection:
+    """The files that a call's patterns select.
+
+    A pattern is a glob that is tried on a file's path relative to the root and on its name; ``*`` also matches ``/``, and
+    ``**/`` also no folder at all. An exclude pattern is also tried on the folders that a file is in, so that ``build``
+    or ``build/`` leaves out all that is below. An include pattern that ends in ``/`` selects all that is below a folder.
+
+    Parameters
+    ----------
+    include : sequence of str, optional
+        A file is selected if any matches; all are if there is none.
+    exclude : sequence of str, optional
+        A file is left out if any matches.
+
+    Raises
+    ------
+    ValidationError
+        If the patterns are not a list of str.
+    """
+
+    def __init__(self, include: Sequence[str] | None = None, exclude: Sequence[str] | None = None) -> None:
+        wanted = _checked(include, "include_patterns")
+        unwanted = _checked(exclude, "exclude_patterns")
+        self._include = _compile([f"{pattern}*" if pattern.endswith("/") else pattern for pattern in wanted])
+        self._exclude = _compile([pattern.rstrip("/") for pattern in unwanted])
+
+    def leaves_out_folder(self, relative: str) -> bool:
+        """Tell whether all below a folder is left out; its parents are known not to be."""
+        return _matches(self._exclude, relative)
+
+    def leaves_out_file(self, relative: str) -> bool:
+        """Tell whether a file is left out, in a folder that is not."""
+        return _matches(self._exclude, relative) or (self._include is not None and not _matches(self._include, relative))
+
+    def leaves_out(self, relative: str) -> bool:
+        """Tell whether a file is left out by itself or by a folder that it is in."""
+        if self._exclude is not None:
+            slash = relative.find("/")
+            while slash >= 0:
+                if self.leaves_out_folder(relative[:slash]):
+                    return True
+                slash = relative.find("/", slash + 1)
+        return self.leaves_out_file(relative)
+
+
+def _matches(patterns: re.Pattern[str] | None, relative: str) -> bool:
+    if patterns is None:
+        return False
+    return patterns.fullmatch(relative) is not None or patterns.fullmatch(relative.rpartition("/")[2]) is not None
+
+
+def _checked(patterns: object, name: str) -> list[str]:
+    if patterns is None:
+        return []
+    if isinstance(patterns, str) or not isinstance(patterns, Sequence) or not all(isinstance(p, str) for p in patterns):
+        raise ValidationError(f"{name} must be a list of globs such as ['*.py'], got {patterns!r}")
+    return [pattern.removeprefix("./") for pattern in patterns]
+
+
+def _compile(patterns: list[str]) -> re.Pattern[str] | None:
+    expressions = [globs.expression(pattern) for pattern in patterns]
+    if not expressions:
+        return None
+    return re.compile("|".join(f"(?:{each})" for each in expressions if each is not None) or "(?!)", re.DOTALL)
