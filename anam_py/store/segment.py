@@ -133,7 +133,10 @@ def write(
     """
     last_id = int(columns.ids[-1])
     name = f"seg-{last_id}-{secrets.token_hex(4)}.h5"
-    image, layout = _image(uuid, shard, dimension, columns, replaces)
+    try:
+        image, layout = _image(uuid, shard, dimension, columns, replaces)
+    except (OSError, RuntimeError, ValueError) as error:  # h5py's
+        raise HTMError(f"cannot build the image of {str(folder / name)!r}: {error}") from error
     files.make_folder(folder)
     files.write_file(folder / name, [image], mode=0o400)
     return catalog.Segment(
@@ -249,9 +252,10 @@ def _image(uuid: str, shard: int, dimension: int, columns: Columns, replaces: Se
         "keys": columns.keys.data,
         "metadata": columns.metadata.data,
     }
+    image = secrets.token_hex(8)  # HDF5 takes two files in memory of one name for the same file
     size = 4 * rows * dimension + sum(array.nbytes for array in arrays.values()) + _OVERHEAD_BYTES
     with h5py.File(
-        "segment",
+        image,
         "w",
         driver="core",
         backing_store=False,
