@@ -22,6 +22,7 @@ SQLITE_VERSION = sqlite3.sqlite_version
 _BUSY_SECONDS = 5.0
 _WAL_LIMIT_BYTES = 64 << 20
 _CHUNK = 10_000
+_MOST_ROWS = 2**63 - 1
 _VERSION = "key, version, id, metadata, mcrc, diff_ops, dcrc, timestamp"
 _BUSY = getattr(sqlite3, "SQLITE_BUSY", 5)
 _FULL = getattr(sqlite3, "SQLITE_FULL", 13)
@@ -171,7 +172,7 @@ class Reader:
         """Return the `limit` best (id, BM25 score) for an FTS5 expression, best first."""
         rows = self.sql.execute(
             "SELECT rowid, -bm25(lexemes, ?, ?) AS score FROM lexemes WHERE lexemes MATCH ? ORDER BY score DESC LIMIT ?",
-            (*weights, expression, limit),
+            (*weights, expression, min(limit, _MOST_ROWS)),
         )
         return rows.fetchall()
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from anam_py import _core, config
 from anam_py.exceptions import HTMError
-from anam_py.store import recovery
+from anam_py.store import files, recovery
 from anam_py.store.catalog import Catalog, Reader
 from anam_py.store.records import RecordCache
 from anam_py.store.segment import MappedSegment
@@ -126,7 +126,10 @@ class ReadingEngine(Engine):
     """A store that another process may be writing."""
 
     def __init__(self, folder: Path) -> None:
-        marker = recovery.Marker.read(folder) if folder.is_dir() else None
+        try:
+            marker = recovery.Marker.read(folder) if folder.is_dir() else None
+        except OSError as error:  # too long a name, say
+            raise files.translated(folder, "open", error) from error
         if marker is None:
             raise HTMError(f"there is no store at {str(folder)!r}; create it by opening it for writing")
         recovery.refuse_network(folder)

@@ -270,21 +270,13 @@ class HTMCore(Handle):
         prefix : str
             How the keys begin.
 
-        Yields
-        ------
-        str
-            A key.
+        Returns
+        -------
+        iterator of str
+            The keys.
         """
-        if prefix:
-            _validation.check_key(prefix, "prefix")
-        after = None
-        while True:
-            with self._reading().catalog.reading() as reader:
-                page = reader.keys(prefix, after, _KEYS_AT_ONCE)
-            yield from page
-            if len(page) < _KEYS_AT_ONCE:
-                return
-            after = page[-1]
+        self._reading()
+        return self._keys(_validation.check_key(prefix, "prefix") if prefix != "" else "")
 
     def __iter__(self) -> Iterator[str]:
         return self.keys()
@@ -293,8 +285,13 @@ class HTMCore(Handle):
         return self._reading().snapshot().live
 
     def __contains__(self, key: object) -> bool:
-        with self._reading().catalog.reading() as reader:
-            return isinstance(key, str) and reader.entry(key) is not None
+        engine = self._reading()
+        try:
+            name = _validation.check_key(key)
+        except ValidationError:
+            return False
+        with engine.catalog.reading() as reader:
+            return reader.entry(name) is not None
 
     # Searching
 
@@ -482,6 +479,16 @@ class HTMCore(Handle):
     flush_async = async_twin(flush)
     compact_async = async_twin(compact)
     benchmark_operations_async = async_twin(benchmark_operations)
+
+    def _keys(self, prefix: str) -> Iterator[str]:
+        after = None
+        while True:
+            with self._reading().catalog.reading() as reader:
+                page = reader.keys(prefix, after, _KEYS_AT_ONCE)
+            yield from page
+            if len(page) < _KEYS_AT_ONCE:
+                return
+            after = page[-1]
 
 
 def _words(query: object) -> str:

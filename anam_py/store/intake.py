@@ -1,6 +1,7 @@
 """From a caller's arguments to a batch that can be committed: everything is checked here, nothing below."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,21 +37,19 @@ def many(
     dimension: int,
     keys: object,
     matrix: object,
-    metadata: Sequence[Any] | None = None,
-    diff_ops: Sequence[Any] | None = None,
-    texts: Sequence[Any] | None = None,
+    metadata: Iterable[Any] | None = None,
+    diff_ops: Iterable[Any] | None = None,
+    texts: Iterable[Any] | None = None,
 ) -> Batch:
     """Return the batch that stores one entry for each row of a matrix."""
     names = _validation.check_keys(keys)
     vectors = _validation.as_matrix(matrix, dimension, "matrix", rows=len(names))
     if len(set(names)) < len(names):
-        twice = next(key for key in names if names.count(key) > 1)
+        twice = Counter(names).most_common(1)[0][0]
         raise ValidationError(f"keys must be distinct within one call, {twice!r} is there more than once")
-    columns = {"metadata": metadata, "diff_ops": diff_ops, "texts": texts}
-    for name, column in columns.items():
-        if column is not None and (isinstance(column, (str, dict)) or len(column) != len(names)):
-            got = type(column).__name__ if isinstance(column, (str, dict)) else f"{len(column)}"
-            raise ValidationError(f"{name} must be a list with one item for each of the {len(names)} keys, got {got}")
+    metadata = _column(metadata, len(names), "metadata")
+    diff_ops = _column(diff_ops, len(names), "diff_ops")
+    texts = _column(texts, len(names), "texts")
     puts = [
         Put(
             key=key,
@@ -62,3 +61,14 @@ def many(
         for i, key in enumerate(names)
     ]
     return Batch(puts, vectors, _core.norms(vectors))
+
+
+def _column(items: object, count: int, name: str) -> Sequence[Any] | None:
+    if items is None:
+        return None
+    if isinstance(items, (str, bytes, Mapping)) or not isinstance(items, Iterable):
+        raise ValidationError(f"{name} must be a list with one item for each key, got {_validation.describe(items)}")
+    column = list(items)
+    if len(column) != count:
+        raise ValidationError(f"{name} must have one item for each of the {count} keys, got {len(column)}")
+    return column

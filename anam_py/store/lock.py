@@ -60,6 +60,7 @@ class StoreLock:
             self._descriptor: int | None = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise files.translated(self._path, "open", error) from error
+        _held.add(self)
         deadline = time.monotonic() + WAIT_SECONDS
         try:
             while not _try_lock(self._descriptor):
@@ -72,9 +73,9 @@ class StoreLock:
         except BaseException:
             self.close()
             raise
-        _held.add(self)
         # Only for other processes' error messages: a crash may leave it stale, LOCK decides.
         with contextlib.suppress(OSError):
+            self._owner.touch(0o600)
             self._owner.write_text(json.dumps({"pid": os.getpid(), "time": time.time()}))
 
     def release(self) -> None:
