@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -60,3 +60,14 @@ def oracle_mean_field(blocks: Sequence[Rows]) -> NDArray[np.float64]:
 def oracle_resonance(cosine: NDArray[np.float64] | float) -> NDArray[np.float64] | float:
     """Return the resonance of cosines, by NumPy's sine."""
     return np.clip(cosine * (1 + 0.1 * np.sin(np.pi * cosine)), 0, 1)
+
+
+def oracle_search(
+    vectors: Mapping[str, NDArray[np.float32]], query: NDArray[np.float32], limit: int, min_similarity: float = -np.inf
+) -> list[tuple[str, float]]:
+    """Return (key, score) of the best entries of a store with these vectors, by score and then by the key's UTF-8 bytes."""
+    if not vectors:
+        return []
+    scores = oracle_scores(np.stack(list(vectors.values())), query)
+    hits = [(key, float(score)) for key, score in zip(vectors, scores, strict=True) if score >= min_similarity]
+    return sorted(hits, key=lambda hit: (-hit[1], hit[0].encode()))[:limit]

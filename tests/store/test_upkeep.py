@@ -1,0 +1,194 @@
+"""Looking after a store: flushing, merging, memory, benchmarks, profiles and figures."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from stores import V, contents, merge_in_the_background, rows, segment_files
+
+from anam_py import configure_ffi, exceptions
+from anam_py.exceptions import HTMError, ValidationError
+from anam_py.store import HTMCore, benchmark, merge, writer
+
+# ---- flushing and merging ----
+
+
+def test_flushing_and_compacting_change_nothing_that_can_be_asked(store: HTMCore, rng: np.random.Generator) -> None:
+    for start in range(0, 60, 10):
+        store.store_embeddings([f"key {i}" for i in range(start, start + 10)], rows(rng, 10), texts=["a word"] * 10)
+        store.delete(f"key {start}")
+        store.store_embedding("key 5", V, {"n": start})
+        before = contents(store)
+        store.flush()
+        assert contents(store) == before
+    store.compact()
+    store.clear_cache()
+    assert contents(store) == before
+    assert store.verify() == []
+    stats = store.stats()
+    assert (stats["rows"], stats["dead_rows"], stats["pending_rows"]) == (len(before), 0, 0)
+    assert stats["segments"] <= store.shard_count
+
+
+def test_rows_move_to_segments_by_themselves_and_segments_stay_few(store: HTMCore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "_FLUSH_ROWS", 10)
+    for number in range(400):
+        store.store_embedding(f"key {number}", V, {})
+    store.delete("none")  # the writer has looked after the last put once it has done this
+    merge_in_the_background(store)
+    stats = store.stats()
+    assert stats["pending_rows"] < 20
+    assert 0 < stats["segments"] <= 4 * store.shard_count
+    assert len(store.search_similar(V, 1000)) == 400
+
+
+def test_deletes_alone_give_space_back(open_store: Any, rng: np.random.Generator) -> None:
+    store = open_store(dimension=64)
+    keys = [f"key {i}" for i in range(2000)]
+    store.store_embeddings(keys, rows(rng, 2000, 64))
+    before = store.stats()["segment_bytes"]
+    store.delete_many(keys[:1900])
+    merge_in_the_background(store)
+    assert store.stats()["segment_bytes"] < before / 5
+    store.delete_many(keys)
+    merge_in_the_background(store)
+    assert (store.stats()["segments"], store.stats()["dead_rows"]) == (0, 0)
+    assert segment_files(store.storage_path) == []
+
+
+def test_segments_of_full_size_are_not_merged_further(store: HTMCore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(merge, "FULL_BYTES", 6000)
+    monkeypatch.setattr(merge, "LARGEST_BYTES", 12000)
+    for number in range(100):
+        store.store_embedding(f"key {number}", V, {"padding": "x" * 200})
+        if number % 5 == 0:
+            store.flush()
+    store.compact()
+    assert store.stats()["segments"] > store.shard_count
+    assert max(path.stat().st_size for path in segment_files(store.storage_path)) <= 16000
+    assert len(store.search_similar(V, 1000)) == 100
+
+
+# ---- looking after it ----
+
+
+def test_memory_stats_are_integers_that_follow_what_happens(store: HTMCore, rng: np.random.Generator) -> None:
+    def stats() -> dict[str, int]:
+        found = store.get_memory_stats()
+        assert all(type(value) is int for value in found.values())
+        assert (found["used"], found["total"]) == (found["used_bytes"], found["limit_bytes"])
+        assert found["used_bytes"] == found["cache_bytes"] + found["pending_bytes"]
+        return found
+
+    assert stats()["used_bytes"] == stats()["mapped_bytes"] == 0
+    assert stats()["limit_bytes"] == 2048 << 20
+    store.store_embeddings([f"key {i}" for i in range(100)], rows(rng, 100))
+    assert stats()["pending_bytes"] >= 1600
+    store.get_embeddings(list(store))
+    assert stats()["cache_entries"] == 100
+    assert stats()["cache_bytes"] > 1600
+    store.clear_cache()
+    assert (stats()["cache_entries"], stats()["cache_bytes"]) == (0, 0)
+    assert stats()["pending_bytes"] >= 1600
+    store.get_embeddings(list(store))
+    store.garbage_collect()
+    assert (stats()["cache_bytes"], stats()["pending_bytes"]) == (0, 0)
+    assert stats()["mapped_bytes"] >= 1600
+    configure_ffi({"memory_limit_mb": 512})
+    assert stats()["limit_bytes"] == 512 << 20
+
+
+@pytest.mark.parametrize("aggressive", [False, True])
+def test_garbage_collection_loses_nothing(store: HTMCore, rng: np.random.Generator, aggressive: bool) -> None:
+    store.store_embeddings([f"key {i}" for i in range(50)], rows(rng, 50), texts=["word"] * 50)
+    store.delete_many([f"key {i}" for i in range(40)])
+    before = contents(store)
+    store.garbage_collect(aggressive)
+    assert contents(store) == before
+    assert store.stats()["pending_rows"] == 0
+
+
+def test_the_record_cache_stays_within_its_size(store: HTMCore, rng: np.random.Generator) -> None:
+    configure_ffi({"cache_size_mb": 1})
+    keys = [f"key {i}" for i in range(2000)]
+    store.store_embeddings(keys, rows(rng, 2000), [{"padding": "x" * 1000}] * 2000)
+    for key in keys:
+        store.get_embedding(key)
+    stats = store.get_memory_stats()
+    assert 0 < stats["cache_bytes"] <= 1 << 20
+    assert 0 < stats["cache_entries"] < 2000
+    record = store.get_embedding(keys[-1])
+    assert record is not None
+    assert record["metadata"] == {"padding": "x" * 1000}
+
+
+def test_at_the_memory_limit_the_store_flushes_and_refuses_only_what_cannot_fit(open_store: Any) -> None:
+    htm = open_store(dimension=65_536)
+    configure_ffi({"memory_limit_mb": 128})
+    vector = np.ones((1, 65_536), np.float32)
+    htm.store_embeddings([f"a {i}" for i in range(400)], np.tile(vector, (400, 1)))  # 100 MB
+    htm.store_embeddings([f"b {i}" for i in range(400)], np.tile(vector, (400, 1)))
+    with pytest.raises(exceptions.MemoryError, match="memory_limit_mb"):
+        htm.store_embeddings([f"c {i}" for i in range(600)], np.broadcast_to(vector, (600, 65_536)))
+    assert len(htm) == 800
+    assert htm.get_memory_stats()["used_bytes"] <= 128 << 20
+    with pytest.raises(MemoryError):  # it is the built-in one, too
+        htm.store_embeddings([f"c {i}" for i in range(600)], np.broadcast_to(vector, (600, 65_536)))
+
+
+def test_benchmarking_measures_and_leaves_the_store_as_it_was(store: HTMCore, store_path: Path) -> None:
+    store.store_embedding("a", V, {}, text="word")
+    before, files = contents(store), sorted(store_path.rglob("*"))
+    found = store.benchmark_operations(20)
+    assert found["num_operations"] == 20
+    for name in ("store_ops_per_sec", "retrieve_ops_per_sec", "search_ops_per_sec"):
+        assert type(found[name]) is float
+        assert found[name] > 0
+    assert (contents(store), sorted(store_path.rglob("*"))) == (before, files)
+
+
+@pytest.mark.parametrize("bad", [0, -1, 1.5, "10", None, True])
+def test_benchmarking_less_than_one_operation_is_refused(store: HTMCore, bad: Any) -> None:
+    with pytest.raises(ValidationError, match="num_operations"):
+        store.benchmark_operations(bad)
+
+
+def test_a_benchmark_that_fails_leaves_nothing_behind(store: HTMCore, store_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = sorted(store_path.rglob("*"))
+
+    def fail(htm: HTMCore, count: int) -> None:
+        raise HTMError(f"{count} operations in {htm} failed")
+
+    monkeypatch.setattr(benchmark, "operations_per_second", fail)
+    with pytest.raises(HTMError, match="3 operations"):
+        store.benchmark_operations(3)
+    assert sorted(store_path.rglob("*")) == files
+
+
+def test_profiling_measures_operations_while_it_is_on(store: HTMCore) -> None:
+    store.store_embedding("a", V, {})
+    assert store.get_profiling_data() == {}
+    store.enable_profiling()
+    for _ in range(3):
+        store.search_similar(V)
+    store.enable_profiling(False)
+    store.search_similar(V)
+    data = store.get_profiling_data()["search_similar"]
+    assert data["count"] == 3
+    assert data["min_duration_ms"] <= data["p50_duration_ms"] <= data["max_duration_ms"] <= data["total_duration_ms"]
+    assert {"avg_duration_ms", "p95_duration_ms", "p99_duration_ms"} <= set(data)
+
+
+def test_stats_say_what_the_store_holds(store: HTMCore, rng: np.random.Generator) -> None:
+    store.store_embeddings(["a", "b", "c"], rows(rng, 3), texts=["x", "y", None])
+    store.store_embedding("a", V, {})
+    stats = store.stats()
+    expected = {"dimension": 4, "shards": 4, "durability": "full", "rows": 3, "texts": 1, "superseded_versions": 1}
+    assert expected.items() <= stats.items()
+    assert (stats["missing_segments"], stats["quarantined"], stats["background_error"]) == ([], [], None)
+    assert stats["catalog_bytes"] > 0
+    store.compact()
+    stats = store.stats()
+    assert (stats["pending_rows"], stats["dead_rows"], stats["segments"]) == (0, 0, len(segment_files(store.storage_path)))
+    assert stats["segment_bytes"] == sum(path.stat().st_size for path in segment_files(store.storage_path))
