@@ -1,0 +1,5 @@
+"""``python -m anam_py``: the ``anam`` command."""
+
+from anam_py.cli import main
+
+main()

@@ -1,0 +1,64 @@
+"""The command itself: its groups, and what it does about errors and interruptions."""
+
+import sys
+import traceback
+from typing import Any
+
+import click
+
+from anam_py import __version__
+from anam_py.cli.index import index
+from anam_py.cli.search import search, similar
+from anam_py.cli.stats import stats
+from anam_py.exceptions import AnamError
+
+__all__ = ["anam", "main"]
+
+ERROR = 2
+INTERRUPTED = 130  # what a shell reports for a program that SIGINT ended
+
+
+class _Group(click.Group):
+    """A group whose commands end with one line and a status, not with a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (AnamError, OSError) as error:
+            if isinstance(error, BrokenPipeError):  # the reader of our output has seen enough
+                raise
+            self._show_traceback(ctx)
+            click.echo(f"anam: {error}", err=True)
+            ctx.exit(ERROR)
+        except KeyboardInterrupt:
+            self._show_traceback(ctx)
+            click.echo("anam: interrupted; run the same command again to go on from here", err=True)
+            ctx.exit(INTERRUPTED)
+
+    @staticmethod
+    def _show_traceback(ctx: click.Context) -> None:
+        if ctx.params.get("debug"):
+            click.echo(traceback.format_exc(), err=True)
+
+
+@click.group(
+    cls=_Group,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit status: 0 when done, or when there are hits; 1 when a search has no hits; 2 for an error; 130 when interrupted.",
+)
+@click.version_option(__version__, prog_name="anam", message="%(prog)s %(version)s")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def anam(debug: bool) -> None:  # noqa: FBT001 - click passes options by name; the group's error handling reads it
+    """Search code by what it means and by the words it uses, on this machine, with no server."""
+
+
+for command in (index, search, similar, stats):
+    anam.add_command(command)
+
+
+def main() -> None:
+    """Run the command with the arguments of this process, and exit."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a character that the terminal cannot show is no reason to fail
+            stream.reconfigure(errors="replace")
+    anam(prog_name="anam")

@@ -1,0 +1,91 @@
+"""``anam index``: bring the store of a folder up to date."""
+
+import time
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import anam_py
+from anam_py.cli import output
+from anam_py.cli.location import Location, json_option, store_for, store_option
+from anam_py.cli.rows import visible
+
+if TYPE_CHECKING:
+    from anam_py.crawler import CrawlReport
+
+__all__ = ["index"]
+
+
+@click.command()
+@click.argument("path", type=click.Path(exists=True, file_okay=False, path_type=Path), default=".")
+@click.option("--include", multiple=True, metavar="GLOB", help="Index only files whose path or name matches; repeatable.")
+@click.option("--exclude", multiple=True, metavar="GLOB", help="Leave out files and folders that match; repeatable.")
+@click.option("--symbols/--no-symbols", default=True, show_default=True, help="Also index functions, methods and classes.")
+@click.option("-v", "--verbose", is_flag=True, help="List every file that was skipped, with the reason.")
+@store_option
+@json_option
+def index(
+    path: Path,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    store: Path | None,
+    *,
+    symbols: bool,
+    verbose: bool,
+    as_json: bool,
+) -> None:
+    """Index the code in PATH, by default the current folder.
+
+    The store is PATH/.anam. Only files that changed since the last time are embedded again. Interrupting is safe: what was
+    indexed is kept, and the next run goes on from there.
+    """
+    start = time.perf_counter()
+    location = store_for(path, store)
+    location.prepare()
+    with anam_py.HTMCore(location.store) as htm, location.entered(path) as root, output.progress() as show_progress:
+        crawler = anam_py.CodeBaseCrawler(htm, symbols=symbols)
+        crawl = crawler.iter_crawl(root, list(include) or None, list(exclude) or None, progress_callback=show_progress)
+        deque(crawl, maxlen=0)
+        entries = len(htm)
+    summary = _summary(path, location, crawler.last_report, entries, time.perf_counter() - start)
+    if as_json:
+        output.write_json(summary)
+    else:
+        _write(summary, location)
+    if verbose:
+        for skip in crawler.last_report.skipped:
+            click.echo(f"skipped {visible(str(skip))}", err=True)
+
+
+def _summary(path: Path, location: Location, report: "CrawlReport", entries: int, seconds: float) -> dict[str, Any]:
+    return {
+        "path": str(path.resolve()),
+        "store": str(location.store),
+        "files": {
+            "new": report.new,
+            "changed": report.changed,
+            "unchanged": report.unchanged,
+            "removed": report.forgotten,
+            "skipped": len(report.skipped),
+        },
+        "skipped": report.reasons,
+        "notes": report.notes,
+        "entries": entries,
+        "seconds": round(seconds, 3),
+        "files_per_second": round(report.files / seconds, 1),
+    }
+
+
+def _write(summary: dict[str, Any], location: Location) -> None:
+    files = summary["files"]
+    known = files["new"] + files["changed"] + files["unchanged"]
+    counts = ", ".join(f"{count:,} {what}" for what, count in files.items())
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in summary["skipped"].items())
+    unchanged = " Nothing was indexed anew." if known == files["unchanged"] else ""
+    click.echo(f"{known:,} files in {summary['seconds']:.1f} s, {summary['files_per_second']:,.0f} files/s.{unchanged}")
+    click.echo(f"Files: {counts}{f' ({reasons})' if reasons else ''}.")
+    click.echo(f"Entries: {summary['entries']:,}, in {location.shown}")
+    for note in summary["notes"]:
+        click.echo(f"Note: {visible(note)}", err=True)

@@ -1,0 +1,85 @@
+"""What the commands write: a table on a terminal, plain text into a pipe, JSON on request."""
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import click
+
+from anam_py.cli.rows import Row, visible
+
+__all__ = ["human_bytes", "progress", "write_json", "write_rows"]
+
+
+def write_rows(rows: Sequence[Row], seconds: float) -> None:
+    """Show hits to a person.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+        The hits, best first.
+    seconds : float
+        How long the search took.
+    """
+    if sys.stdout.isatty():
+        from anam_py.cli import terminal  # noqa: PLC0415 - a pipe need not wait for rich
+
+        terminal.print_rows(rows)
+    else:
+        for row in rows:
+            click.echo(f"{visible(row.path)}:{row.lines}  {row.score:.3f}  {visible(row.title)}")
+            for line in row.excerpt():
+                click.echo(f"    {line}")
+    count = f"{len(rows)} hit{'' if len(rows) == 1 else 's'}" if rows else "no hits"
+    click.echo(f"{count} in {seconds * 1000:.0f} ms", err=not rows)
+
+
+@contextlib.contextmanager
+def progress() -> Iterator[Callable[[int, int, str], None] | None]:
+    """Show progress on standard error for as long as the context lasts, if that is a terminal.
+
+    Yields
+    ------
+    Callable or None
+        Takes how much is done, how much there is, and what is being worked on; None if nobody watches.
+    """
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from anam_py.cli import terminal  # noqa: PLC0415 - a pipe need not wait for rich
+
+    with terminal.progress_bar() as show:
+        yield show
+
+
+def write_json(content: Mapping[str, Any]) -> None:
+    """Write one JSON object and a newline.
+
+    Parameters
+    ----------
+    content : mapping
+        The object.
+    """
+    click.echo(json.dumps(content, ensure_ascii=False, indent=2))
+
+
+def human_bytes(size: float) -> str:
+    """Return a size as people read it.
+
+    Parameters
+    ----------
+    size : float
+        A number of bytes.
+
+    Returns
+    -------
+    str
+        Number and unit.
+    """
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"

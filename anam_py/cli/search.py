@@ -1,0 +1,104 @@
+"""``anam search`` and ``anam similar``: ask the store, show what it finds."""
+
+import time
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+import anam_py
+from anam_py.cli import output
+from anam_py.cli.location import Location, find_store, json_option, limit_option, store_option
+from anam_py.cli.rows import Row
+
+__all__ = ["search", "similar"]
+
+NO_HITS = 1
+
+
+@click.command()
+@click.argument("words", nargs=-1, required=True)
+@limit_option
+@click.option(
+    "--mode",
+    type=click.Choice(["hybrid", "lexical", "vector"]),
+    default="hybrid",
+    show_default=True,
+    help="What decides: the words, the vectors, or both.",
+)
+@store_option
+@json_option
+def search(words: tuple[str, ...], limit: int, mode: str, store: Path | None, *, as_json: bool) -> None:
+    """Search the indexed code for WORDS, from anywhere inside it.
+
+    Exits with status 1 if there are no hits.
+    """
+    query = " ".join(words)
+    location = find_store(store)
+    with anam_py.HTMCore(location.store, read_only=True) as htm:
+        start = time.perf_counter()
+        hits = anam_py.CodeBaseCrawler(htm).search(query, limit=limit, mode=mode)
+        seconds = time.perf_counter() - start
+    rows = [Row(**(hit._asdict() | {"path": location.path_of(hit.path)})) for hit in hits]
+    _report({"query": query, "mode": mode}, rows, location, seconds, as_json=as_json)
+
+
+@click.command()
+@click.argument("file", metavar="FILE")
+@limit_option
+@store_option
+@json_option
+def similar(file: str, limit: int, store: Path | None, *, as_json: bool) -> None:
+    """Show the indexed files that are most like FILE.
+
+    FILE::NAME asks for a function, method or class, and shows the ones most like it. Exits with status 1 if there are none.
+    """
+    location = find_store(store)
+    path, separator, symbol = file.partition("::")
+    key = location.key_of(Path(path)) + separator + symbol
+    with anam_py.HTMCore(location.store, read_only=True) as htm:
+        start = time.perf_counter()
+        rows = _nearest(htm, location, key, limit)
+        seconds = time.perf_counter() - start
+    _report({"file": file}, rows, location, seconds, as_json=as_json)
+
+
+def _nearest(htm: "anam_py.HTMCore", location: Location, key: str, limit: int) -> list[Row]:
+    """Return the entries most like one of the store's: files like a file, symbols like a symbol."""
+    record = htm.get_embedding(key)
+    if record is None:
+        raise click.UsageError(f"{location.path_of(key)} is not in {location.shown}; bring that up to date with: anam index")
+    of_files = record["metadata"].get("kind") == "file"
+    wanted = limit + 1
+    while True:
+        found = htm.search_similar(record["embedding"]["values"], wanted, 0.0)
+        like = [hit for hit in found if hit[0] != key and (hit[2]["metadata"].get("kind") == "file") == of_files]
+        if len(like) >= limit or len(found) < wanted:
+            break
+        wanted *= 4
+    return [_row(location, score, found, htm.get_text(found["key"])) for _, score, found in like[:limit]]
+
+
+def _row(location: Location, score: float, record: dict[str, Any], text: str | None) -> Row:
+    metadata = record["metadata"]
+    path, _, symbol = record["key"].partition("::")
+    return Row(
+        path=location.path_of(path),
+        start_line=metadata.get("start_line", 1),
+        end_line=metadata.get("end_line", metadata.get("line_count", 1)),
+        symbol=symbol or None,
+        kind=metadata.get("kind", "entry"),
+        language=metadata.get("language"),
+        score=score,
+        scores={"vector": score},
+        snippet=text or "",
+    )
+
+
+def _report(question: dict[str, Any], rows: list[Row], location: Location, seconds: float, *, as_json: bool) -> NoReturn:
+    if as_json:
+        hits = [row._asdict() | {"score": round(row.score, 6)} for row in rows]
+        output.write_json({**question, "store": str(location.store), "seconds": round(seconds, 6), "hits": hits})
+    else:
+        output.write_rows(rows, seconds)
+    click.get_current_context().exit(0 if rows else NO_HITS)

@@ -1,0 +1,127 @@
+"""What `anam index` does, says and leaves behind."""
+
+import shutil
+import signal
+import stat
+import time
+from pathlib import Path
+
+import pytest
+from commands import run, start, write_files
+
+from anam_py import HTMCore
+
+
+def test_the_summary_counts_files_entries_and_what_was_skipped_and_why(project: Path) -> None:
+    result = run("index", str(project))
+    assert result.status == 0
+    assert result.err == ""
+    assert "6 new, 0 changed, 0 unchanged, 0 removed, 1 skipped (1 binary)" in result.out
+    assert ".anam" in result.out
+
+
+def test_the_json_summary_has_the_documented_fields(project: Path) -> None:
+    summary = run("index", "--json").json
+    assert summary["path"] == str(project.resolve())
+    assert summary["store"] == str(project.resolve() / ".anam")
+    assert summary["files"] == {"new": 6, "changed": 0, "unchanged": 0, "removed": 0, "skipped": 1}
+    assert summary["skipped"] == {"binary": 1}
+    assert summary["entries"] > 6
+    assert summary["seconds"] > 0
+    assert summary["files_per_second"] > 0
+
+
+def test_a_second_run_says_that_nothing_was_indexed_anew(indexed: Path) -> None:
+    result = run("index")
+    assert "Nothing was indexed anew." in result.out
+    assert "0 new, 0 changed, 6 unchanged, 0 removed" in result.out
+
+
+def test_only_what_changed_is_indexed_again_and_what_is_gone_is_forgotten(indexed: Path) -> None:
+    (indexed / "notes.md").write_text("# Notes\n\nAbout the migration of birds.\n")
+    (indexed / "web/view.js").unlink()
+    write_files(indexed, {"src/new.py": "def brand_new():\n    return 1\n"})
+    assert run("index", "--json").json["files"] == {"new": 1, "changed": 1, "unchanged": 4, "removed": 1, "skipped": 1}
+    assert run("search", "birds", "--json", "-n", "1").paths == ["notes.md"]
+    assert "web/view.js" not in run("search", "draw table", "--json").paths
+
+
+def test_git_ignored_files_are_not_indexed(indexed: Path) -> None:
+    assert "ignored.py" not in run("search", "secret of the ignored file", "--json").paths
+
+
+def test_patterns_say_what_to_index(project: Path) -> None:
+    summary = run("index", "--include", "*.py", "--include", "*.md", "--exclude", "*more*", "--json").json
+    assert summary["files"]["new"] == 3
+
+
+def test_without_symbols_only_files_are_indexed(project: Path) -> None:
+    assert run("index", "--no-symbols", "--json").json["entries"] == 6
+
+
+def test_verbose_lists_each_skipped_file_with_its_reason(project: Path) -> None:
+    assert "skipped picture.bin: binary" in run("index", "--verbose").err
+
+
+def test_the_store_is_private_and_kept_out_of_version_control(indexed: Path) -> None:
+    assert (indexed / ".anam/.gitignore").read_text() == "*\n"
+    assert stat.S_IMODE((indexed / ".anam").stat().st_mode) == 0o700
+
+
+def test_the_path_may_be_given_from_anywhere(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("index", "project/src").status == 0
+    with HTMCore(project / "src/.anam", read_only=True) as htm:
+        assert "options.py" in htm
+
+
+def test_a_tree_can_be_moved_together_with_its_store(indexed: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(indexed, moved)
+    summary = run("index", str(moved), "--json").json
+    assert summary["files"] == {"new": 0, "changed": 0, "unchanged": 6, "removed": 0, "skipped": 1}
+
+
+def test_two_code_bases_in_one_store_are_kept_apart(project: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    write_files(other, {"notes.md": "# Other notes\n\nAbout the migration of birds.\n"})
+    for folder in (".", "../other"):
+        assert run("index", folder, "--store", "../both").status == 0
+    with HTMCore(tmp_path / "both", read_only=True) as htm:
+        keys = set(htm)
+    assert {(project.resolve() / "notes.md").as_posix(), (other.resolve() / "notes.md").as_posix()} <= keys
+
+
+def test_a_missing_folder_is_an_error(project: Path) -> None:
+    result = run("index", "no-such-folder")
+    assert result.status == 2
+    assert "no-such-folder" in result.err
+
+
+def test_a_store_that_cannot_be_made_is_one_line_of_error(project: Path) -> None:
+    (project / ".anam").write_text("not a folder")
+    process = start("index", ".")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert err.startswith("anam: ")
+    assert "Traceback" not in err
+
+
+def test_an_interrupted_run_is_completed_by_the_next(tmp_path: Path) -> None:
+    functions = "".join(f"def function_{i}(value):\n    return value + {i}\n\n\n" for i in range(60))
+    write_files(tmp_path, {f"module_{i:04d}.py": f"# module {i}\n{functions}" for i in range(1500)})
+    process = start("index", str(tmp_path))
+    deadline = time.monotonic() + 60
+    while not (tmp_path / ".anam/anam.json").exists():
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.02)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "anam: interrupted; run the same command again to go on from here\n")
+    summary = run("index", str(tmp_path), "--json").json
+    assert summary["files"]["new"] + summary["files"]["unchanged"] == 1500
+    with HTMCore(tmp_path / ".anam") as htm:
+        assert htm.verify() == []
+        assert len(htm) == summary["entries"]

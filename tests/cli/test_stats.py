@@ -1,0 +1,45 @@
+"""What `anam stats` and the command itself say."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from commands import run
+
+import anam_py
+
+
+def test_stats_show_what_the_store_holds(indexed: Path) -> None:
+    result = run("stats")
+    assert result.status == 0
+    assert "dimension                768" in result.out
+    assert "hash-1" in result.out
+
+
+def test_stats_as_json_are_the_stores_own(indexed: Path) -> None:
+    figures = run("stats", "--json").json
+    assert figures["store"] == str(indexed.resolve() / ".anam")
+    with anam_py.HTMCore(indexed / ".anam", read_only=True) as htm:
+        assert figures["rows"] == len(htm)
+        assert figures.keys() == {"store", *htm.stats()}
+
+
+def test_stats_without_a_store_are_an_error(project: Path) -> None:
+    assert run("stats").status == 2
+
+
+def test_the_version_is_the_packages() -> None:
+    assert run("--version").out == f"anam {anam_py.__version__}\n"
+
+
+@pytest.mark.parametrize("command", [[], ["index"], ["search"], ["similar"], ["stats"]])
+def test_help_names_the_options(command: list[str]) -> None:
+    result = run(*command, "-h")
+    assert result.status == 0
+    assert ("--store" in result.out) == bool(command)
+
+
+def test_help_needs_neither_numpy_nor_the_store() -> None:
+    code = "import sys\nimport anam_py.cli\nsys.exit(bool({'numpy', 'sqlite3', 'rich', 'anam_py.store'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
