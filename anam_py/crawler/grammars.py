@@ -28,13 +28,13 @@ __all__ = ["GRAMMARS", "Grammar", "compiled"]
 PYTHON = """
 (function_definition name: (identifier) @name body: (block) @body) @function
 (class_definition name: (identifier) @name body: (block) @body) @class
-(module . (expression_statement . (string) @doc .))
-(block . (expression_statement . (string) @doc .))
+(module . (comment)* . (expression_statement . (string) @doc .))
+(_ name: (_) body: (block . (comment)* . (expression_statement . (string) @doc .)))
 (comment) @comment
 (import_statement name: (dotted_name) @import)
 (import_statement name: (aliased_import name: (dotted_name) @import))
 (import_from_statement module_name: (_) @import)
-["if" "elif" "for" "while" "except" "except*" "finally" "and" "or" "case"] @decision
+["if" "elif" "for" "while" "except" "finally" "and" "or" "case"] @decision
 """
 
 _SCRIPT = """
@@ -49,7 +49,7 @@ _SCRIPT = """
 (assignment_expression left: [(identifier) (member_expression)] @name
   right: [(arrow_function body: (_) @body) (function_expression body: (_) @body)]) @function
 (pair key: (property_identifier) @name
-  value: [(arrow_function body: (_) @body) (function_expression body: (_) @body)]) @method
+  value: [(arrow_function body: (_) @body) (function_expression body: (_) @body)]) @function
 (comment) @comment
 (import_statement source: (string (string_fragment) @import))
 (export_statement source: (string (string_fragment) @import))
@@ -106,12 +106,10 @@ GRAMMARS = {
 
 
 @cache
-def compiled(language: str) -> "tuple[tree_sitter.Language, tree_sitter.Query] | None":
-    """Return the grammar and the query of a language, loaded when they are first needed; None if it has none."""
-    row = GRAMMARS.get(language)
-    if row is None:
-        return None
+def compiled(name: str) -> "tuple[tree_sitter.Language, tree_sitter.Query]":
+    """Return a grammar and its query, loaded when they are first needed."""
     import tree_sitter  # noqa: PLC0415 - a search does not need it
 
+    row = GRAMMARS[name]
     grammar = tree_sitter.Language(getattr(import_module(row.package), row.function)())
     return grammar, tree_sitter.Query(grammar, row.query)

@@ -32,7 +32,9 @@ class Language:
     interpreters : tuple of str
         What a first line that starts with ``#!`` may name; a version may follow.
     comment : str
-        What a comment to the end of the line starts with; for languages without a grammar (`crawler.grammars`).
+        What a comment to the end of the line starts with; for languages without a grammar.
+    grammar : str
+        Its row in `crawler.grammars`; empty if there is none.
     file_type : FileType
         What a file in this language is unless its path says otherwise.
     """
@@ -42,16 +44,19 @@ class Language:
     names: tuple[str, ...] = ()
     interpreters: tuple[str, ...] = ()
     comment: str = ""
+    grammar: str = ""
     file_type: FileType = FileType.SOURCE
 
 
-PLAIN_TEXT = Language("text", ("txt", "text", "log"), ("readme", "license", "copying", "authors", "news"), file_type=FileType.DOCS)
+PLAIN_TEXT = Language(
+    "text", ("txt", "text", "log"), ("readme", "license", "copying", "authors", "news"), file_type=FileType.DOCS
+)
 
 LANGUAGES = (
-    Language("python", ("py", "pyi", "pyw"), ("sconstruct", "sconscript"), ("python", "pypy")),
-    Language("javascript", ("js", "jsx", "mjs", "cjs"), interpreters=("node", "nodejs")),
-    Language("typescript", ("ts", "mts", "cts"), interpreters=("deno", "ts-node")),
-    Language("tsx", ("tsx",)),
+    Language("python", ("py", "pyi", "pyw"), ("sconstruct", "sconscript"), ("python", "pypy"), grammar="python"),
+    Language("javascript", ("js", "jsx", "mjs", "cjs"), interpreters=("node", "nodejs"), grammar="javascript"),
+    Language("typescript", ("ts", "mts", "cts"), interpreters=("deno", "ts-node"), grammar="typescript"),
+    Language("typescript", ("tsx",), grammar="tsx"),
     Language("rust", ("rs",), comment="//"),
     Language("go", ("go",), comment="//"),
     Language("java", ("java",), comment="//"),
@@ -110,7 +115,9 @@ _TEST_PATH = re.compile(
     r"|(?:^|/)(?:test_[^/]*|conftest|tests?)\.\w+$|[^/](?:_tests?|_spec|[.-](?:test|spec))\.\w+$|[a-z0-9]Tests?\.\w+$"
 )
 _DOCS_PATH = re.compile(r"(?:^|/)(?:readme|licen[cs]e|copying|authors|changelog|changes|contributing|news|todo)(?:[.-][^/]*)?$")
-_CONFIG_NAME = re.compile(r"(?:package|tsconfig[\w.-]*|jsconfig|composer|[\w.-]*\.config|pyrightconfig|settings|launch)\.jsonc?$|\.\w+rc$")
+_CONFIG_NAME = re.compile(
+    r"(?:package|tsconfig[\w.-]*|jsconfig|composer|[\w.-]*\.config|pyrightconfig|settings|launch)\.jsonc?$|\.\w+rc$"
+)
 
 
 def language_of(path: str, first_line: str = "") -> Language:

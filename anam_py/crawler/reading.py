@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from anam_py.crawler.report import Reason
 
-__all__ = ["Content", "Text", "Unindexable", "decode", "read", "moment"]
+__all__ = ["Content", "Text", "Unindexable", "decode", "moment", "read"]
 
 _HEAD = 8192
 _FLAGS = os.O_RDONLY
