@@ -69,5 +69,7 @@ def oracle_search(
     if not vectors:
         return []
     scores = oracle_scores(np.stack(list(vectors.values())), query)
-    hits = [(key, float(score)) for key, score in zip(vectors, scores, strict=True) if score >= min_similarity]
+    hits = [
+        (key, float(score)) for key, score in zip(vectors, scores, strict=True) if score >= min_similarity or min_similarity <= -1
+    ]
     return sorted(hits, key=lambda hit: (-hit[1], hit[0].encode()))[:limit]

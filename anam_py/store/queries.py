@@ -24,6 +24,8 @@ Hit = tuple[str, float, Record]
 _KEY_WEIGHT, _BODY_WEIGHT = 4.0, 1.0
 # How many of each list take part in a fusion, at least and for each hit wanted.
 _FUSED_LEAST, _FUSED_PER_HIT = 100, 10
+# More than the relative errors of two resonances together.
+_ROUNDING = 2.0**-48
 
 
 def fetch(engine: Engine, keys: Sequence[str]) -> list[Stored | None]:
@@ -73,10 +75,11 @@ def history(engine: Engine, key: str) -> list[Record]:
 
 def similar(engine: Engine, query: NDArray[np.float32], limit: int, min_similarity: float, *, partial: bool) -> list[Hit]:
     """Return the `limit` entries most similar to a vector, by the contract's score and order."""
+    least = -np.inf if min_similarity <= -1.0 else min_similarity  # a cosine may round to less than -1
 
     def work(snapshot: Snapshot, reader: Reader) -> list[Hit]:
         _require_whole(snapshot, partial=partial)
-        found = _core.top_k(snapshot.rows(), query, limit, min_similarity, threads=_threads())
+        found = _core.top_k(snapshot.rows(), query, limit, least, threads=_threads())
         return _hits(reader, snapshot, found, found.score, limit)
 
     return engine.consistent(work)
@@ -94,17 +97,18 @@ def resonant(engine: Engine, min_resonance: float, limit: int | None, *, partial
         field = engine.mean_field(snapshot)
         wanted = count
         while True:
-            # Several cosines can round, or be clipped, to one resonance. One row more than
-            # asked for shows whether such a tie crosses the last place.
+            # Several cosines can round, or be clipped, to one resonance, or even change places.
+            # One row more than asked for shows whether that may happen across the last place.
             wanted += 1
             found = _field_scores(snapshot, field, wanted, least)
             resonance = _core.resonance(found.score)
-            if len(resonance) < wanted or resonance[-1] < resonance[count - 1]:
+            order = np.argsort(-resonance, kind="stable")
+            if len(order) < wanted or resonance[-1] * (1 + _ROUNDING) < resonance[order[count - 1]]:
                 break
             wanted *= 2
-        chosen = resonance >= min_resonance
-        found = _core.Candidates(found.block[chosen], found.row[chosen], found.score[chosen])
-        return _hits(reader, snapshot, found, resonance[chosen], count)
+        order = order[resonance[order] >= min_resonance]
+        found = _core.Candidates(found.block[order], found.row[order], found.score[order])
+        return _hits(reader, snapshot, found, resonance[order], count)
 
     return engine.consistent(work)
 
@@ -228,7 +232,7 @@ def _field_scores(snapshot: Snapshot, field: NDArray[np.float32], count: int, le
 
 
 def _least_cosine(min_resonance: float) -> float:
-    """Return a cosine below which no resonance is as great; resonance rises with the cosine."""
+    """Return a cosine below which no resonance is as great; but for its rounding, resonance rises with the cosine."""
     if min_resonance <= 0.0:
         return -np.inf
     low, high = 0.0, 1.0
@@ -238,7 +242,7 @@ def _least_cosine(min_resonance: float) -> float:
             low = middle
         else:
             high = middle
-    return low
+    return low * (1 - _ROUNDING)
 
 
 def _require_whole(snapshot: Snapshot, *, partial: bool) -> None:
