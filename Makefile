@@ -27,7 +27,8 @@ lint: $(VENV)/.dev
 	$(BIN)/numpydoc lint $$(git ls-files 'anam_py/*.py')
 
 bench: $(VENV)/.dev
-	$(BIN)/asv run --config asv_benchmarks/asv.conf.json --python=same --show-stderr
+	$(BIN)/asv machine --yes --config asv_benchmarks/asv.conf.json
+	$(BIN)/asv run --config asv_benchmarks/asv.conf.json --python=same --show-stderr $(ASV)
 
 clean:
 	rm -rf build dist .venv .venv-* *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .asv asv_benchmarks/.asv
