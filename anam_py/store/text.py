@@ -1,12 +1,14 @@
 """Texts beside entries: how they are kept, and how words become full-text queries."""
 
+import unicodedata
 import zlib
 
 from anam_py import _core
 
 # Version of the tokens in the full-text index. The index is contentless, so a row can only be
-# taken out with the tokens that were put in: when this changes, the writer rebuilds it.
-LEXEMES = "1"
+# taken out with the tokens that were put in: when this changes, the writer rebuilds it. Which
+# letters there are, and their small forms, is a matter of the interpreter's Unicode tables.
+LEXEMES = f"1, Unicode {unicodedata.unidata_version}"
 
 # SQLite takes about 1,000 phrases in one expression; words beyond that add nothing to a ranking.
 _MOST_WORDS = 256

@@ -5,12 +5,13 @@ in one transaction, so that callers share the sync to the disk. It alone uses th
 writing connection.
 """
 
+import contextlib
 import logging
 import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -262,32 +263,41 @@ class WritingEngine(Engine):
 
     def _transact(self, group: Sequence[_Write]) -> None:
         effects = _Effects()
-        next_id = self._next_id
-        try:
-            with self._commit_lock:
-                with self._writer.transaction():
-                    for write in group:
-                        entries = self._apply(write, effects)
-                        self._stage_pending(write.batch, entries, effects)
-                self._publish(effects)
-        except BaseException:
-            self._next_id = next_id
-            raise
+        with self._commit_lock:
+            with self._changing_entries():
+                for write in group:
+                    entries = self._apply(write, effects)
+                    self._stage_pending(write.batch, entries, effects)
+            self._publish(effects)
 
     def _commit_bulk(self, write: _Write) -> None:
         # Ids of one shard's segments must ascend, so rows that wait go first.
         self._flush()
         effects = _Effects()
+        with self._commit_lock:
+            with self._new_files() as paths, self._changing_entries(durable=True):
+                entries = self._apply(write, effects)
+                effects.segments = self._write_segments(entries, write.batch.vectors, write.batch.norms, paths)
+            self._publish(effects)
+
+    @contextlib.contextmanager
+    def _changing_entries(self, *, durable: bool = False) -> Iterator[None]:
+        """Run a transaction that takes new ids, and give them back if it fails."""
         next_id = self._next_id
-        paths: list[Path] = []
         try:
-            with self._commit_lock:
-                with self._writer.transaction(durable=True):
-                    entries = self._apply(write, effects)
-                    effects.segments = self._write_segments(entries, write.batch.vectors, write.batch.norms, paths)
-                self._publish(effects)
+            with self._writer.transaction(durable=durable):
+                yield
         except BaseException:
             self._next_id = next_id
+            raise
+
+    @contextlib.contextmanager
+    def _new_files(self) -> Iterator[list[Path]]:
+        """Collect the files that a transaction will name, and remove them if it fails."""
+        paths: list[Path] = []
+        try:
+            yield paths
+        except BaseException:
             for path in paths:
                 files.remove(path)
             raise
@@ -357,6 +367,7 @@ class WritingEngine(Engine):
         effects.norms.append(batch.norms)
 
     def _publish(self, effects: _Effects) -> None:
+        """Let every later call see what has been committed."""
         snapshot = self._snapshot
         if effects.added:
             self._pending.append(effects.added, np.concatenate(effects.vectors), np.concatenate(effects.norms))
@@ -410,10 +421,9 @@ class WritingEngine(Engine):
         ids, vectors, norms = pending.ids[alive], pending.vectors[alive], pending.norms[alive]
         found = self._writer.entries_by_id(ids.tolist())
         entries = [found[int(i)] for i in ids]
-        paths: list[Path] = []
         try:
             with self._commit_lock:
-                with self._writer.transaction(durable=True):
+                with self._new_files() as paths, self._writer.transaction(durable=True):
                     blocks = self._write_segments(entries, vectors, norms, paths) if entries else []
                     self._writer.drop_pending(int(pending.ids[-1]))
                     self._writer.drop_dead(pending.dead_ids.tolist())
@@ -421,8 +431,6 @@ class WritingEngine(Engine):
                 snapshot = self._snapshot.with_segments(blocks, ())
                 self._snapshot = Snapshot(snapshot.segments, self._pending.block(), snapshot.missing)
         except BaseException as error:
-            for path in paths:
-                files.remove(path)
             self._breaks(error)
             raise
         self.background_error = None
