@@ -7,15 +7,11 @@ writing connection.
 
 import contextlib
 import logging
-import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +22,7 @@ from anam_py.store import files, merge, recovery, segment
 from anam_py.store.batch import Batch, Put, shard_of
 from anam_py.store.catalog import Catalog, CatalogSyncError, Entry, Reader
 from anam_py.store.engine import Engine, T, load_snapshot
+from anam_py.store.jobs import BULK_ROWS, Job, WorkQueue, Write
 from anam_py.store.lock import StoreLock
 from anam_py.store.records import diff_crc, metadata_crc
 from anam_py.store.segment import Columns, MappedSegment
@@ -33,25 +30,9 @@ from anam_py.store.snapshot import PendingRows, SegmentBlock, Snapshot
 
 log = logging.getLogger("anam_py.store")
 
-# Batches above this many rows go straight to segments.
-BULK_ROWS = 1_000
-_QUEUE_LENGTH = 1_024
 _FLUSH_BYTES = 32 << 20
 _FLUSH_ROWS = 65_536
 _RETRY_SECONDS = 5.0
-
-
-@dataclass(slots=True)
-class _Write:
-    batch: Batch
-    future: Future[int] = field(default_factory=Future)
-    deleted: int = 0
-
-
-@dataclass(slots=True)
-class _Job:
-    function: Callable[[], Any]
-    future: Future[Any] = field(default_factory=Future)
 
 
 @dataclass(slots=True)
@@ -111,10 +92,9 @@ class WritingEngine(Engine):
         self._commit_lock = threading.Lock()
         self._closing = threading.Lock()
         self._released = False
-        self._last_flush = _Job(self._flush)
+        self._last_flush = Job(self._flush)
         self._submitting = threading.Lock()
-        self._queue: queue.Queue[_Write | _Job | None] = queue.Queue(_QUEUE_LENGTH)
-        self._waiting: deque[_Write | _Job | None] = deque()
+        self._queue = WorkQueue()
         self._thread = threading.Thread(target=self._run, name="anam-writer", daemon=True)
         self._thread.start()
         self._merger = merge.Merger(self)
@@ -139,13 +119,13 @@ class WritingEngine(Engine):
             If it does not fit the configured memory limit, even with caches dropped.
         """
         self._make_room(batch)
-        write = _Write(batch)
+        write = Write(batch)
         self._submit(write)
         return write.future.result()
 
     def run(self, function: Callable[[], T]) -> T:
         """Return ``function()``, called in the writer thread between two commits."""
-        job = _Job(function)
+        job = Job(function)
         self._submit(job)
         result: T = job.future.result()
         return result
@@ -182,7 +162,7 @@ class WritingEngine(Engine):
             self._lock.release()
             self._released = True
 
-    def _submit(self, item: _Write | _Job) -> None:
+    def _submit(self, item: Write | Job) -> None:
         # Whatever is queued before the store closes gets done; nothing is queued after.
         with self._submitting:
             self.check_usable()
@@ -219,34 +199,19 @@ class WritingEngine(Engine):
 
     def _run(self) -> None:
         while True:
-            item = self._waiting.popleft() if self._waiting else self._queue.get()
+            item = self._queue.take()
             if item is None:
                 return
-            if isinstance(item, _Job):
-                _resolve(item.future, item.function)
+            if isinstance(item, Job):
+                item.run()
             else:
-                self._commit(self._group(item))
+                self._commit(item)
             self._look_after()
 
-    def _group(self, first: _Write) -> list[_Write]:
-        """Return the writes that wait and can share a transaction, in their order."""
-        group, rows = [first], len(first.batch.puts)
-        while rows <= BULK_ROWS:
-            try:
-                item = self._queue.get_nowait()
-            except queue.Empty:
-                break
-            if not isinstance(item, _Write) or len(item.batch.puts) > BULK_ROWS:
-                self._waiting.append(item)
-                break
-            group.append(item)
-            rows += len(item.batch.puts)
-        return group
-
-    def _commit(self, group: Sequence[_Write]) -> None:
+    def _commit(self, group: Sequence[Write]) -> None:
         try:
             self._require_sound()
-            if len(group[0].batch.puts) > BULK_ROWS:
+            if group[0].is_bulk:
                 self._commit_bulk(group[0])
             else:
                 self._transact(group)
@@ -261,7 +226,7 @@ class WritingEngine(Engine):
             for write in group:
                 write.future.set_result(write.deleted)
 
-    def _transact(self, group: Sequence[_Write]) -> None:
+    def _transact(self, group: Sequence[Write]) -> None:
         effects = _Effects()
         with self._commit_lock:
             with self._changing_entries():
@@ -270,7 +235,7 @@ class WritingEngine(Engine):
                     self._stage_pending(write.batch, entries, effects)
             self._publish(effects)
 
-    def _commit_bulk(self, write: _Write) -> None:
+    def _commit_bulk(self, write: Write) -> None:
         # Ids of one shard's segments must ascend, so rows that wait go first.
         self._flush()
         effects = _Effects()
@@ -302,7 +267,7 @@ class WritingEngine(Engine):
                 files.remove(path)
             raise
 
-    def _apply(self, write: _Write, effects: _Effects) -> list[Entry]:
+    def _apply(self, write: Write, effects: _Effects) -> list[Entry]:
         """Make a batch's changes to the catalog, all but its vectors; returns its entries."""
         batch, writer = write.batch, self._writer
         if batch.deletes:
@@ -491,12 +456,3 @@ class WritingEngine(Engine):
 
     def _bulk_bytes(self) -> int:
         return min(merge.FULL_BYTES, (config.current().memory_limit_mb << 20) // 8)
-
-
-def _resolve(future: Future[Any], function: Callable[[], Any]) -> None:
-    try:
-        result = function()
-    except BaseException as error:  # noqa: BLE001 - goes to whoever waits for it
-        future.set_exception(error)
-    else:
-        future.set_result(result)
