@@ -27,18 +27,20 @@ cdef inline int64_t bits(double value) noexcept nogil:
 
 
 cdef void add_unit_range(
-    const float *row, const double *norms, const uint8_t *alive, Py_ssize_t n_rows, int64_t *total, Py_ssize_t dimension,
+    const float *vectors, const double *norms, const uint8_t *alive, Py_ssize_t first, Py_ssize_t last,
+    int64_t *total, Py_ssize_t dimension,
 ) noexcept nogil:
-    cdef Py_ssize_t i, j
+    cdef Py_ssize_t row, i
+    cdef const float *vector
     cdef double factor, rounder = ROUNDER
     cdef int64_t zero = bits(rounder)
     cdef fenv_t caller = enter_ieee()
-    for i in range(n_rows):
-        if norms[i] > 0 and (alive == NULL or alive[i]):
-            factor = SCALE / norms[i]
-            for j in range(dimension):
-                total[j] += bits(row[j] * factor + rounder) - zero
-        row += dimension
+    for row in range(first, last):
+        if norms[row] > 0 and (alive == NULL or alive[row]):
+            vector = vectors + row * dimension
+            factor = SCALE / norms[row]
+            for i in range(dimension):
+                total[i] += bits(vector[i] * factor + rounder) - zero
     leave_ieee(caller)
 
 
@@ -55,16 +57,15 @@ def add_unit_rows(
     totals : int64 memoryview of shape (threads, D)
     threads : int
     """
-    cdef Py_ssize_t i, first, n = vectors.shape[0], step = 64
+    cdef Py_ssize_t i, n = vectors.shape[0], step = 256
     cdef const uint8_t *living = NULL
     if alive is not None:
         living = &alive[0]
     with nogil, parallel(num_threads=threads):
-        for i in prange((n + step - 1) // step, schedule="static"):
-            first = i * step
+        # Not static, as in scan.pyx; sums of integers do not depend on who adds what.
+        for i in prange((n + step - 1) // step, schedule="dynamic"):
             add_unit_range(
-                &vectors[first, 0], &norms[first], NULL if living == NULL else living + first,
-                min(step, n - first), &totals[threadid(), 0], vectors.shape[1],
+                &vectors[0, 0], &norms[0], living, i * step, min((i + 1) * step, n), &totals[threadid(), 0], vectors.shape[1]
             )
 
 

@@ -284,7 +284,8 @@ def approximate(
     cdef float *heap
     cdef Span *span
     with nogil, parallel(num_threads=threads):
-        for i in prange(blocks.n_spans, schedule="static"):
+        # Not static: on a busy machine a thread may start late or lose its CPU, and then the others go on with its share.
+        for i in prange(blocks.n_spans, schedule="dynamic"):
             span = &blocks.span[i]
             heap = &heaps[threadid(), 0] if k > 0 else NULL
             greatest[i] = approximate_span(
