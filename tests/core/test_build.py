@@ -19,7 +19,11 @@ def test_the_core_has_openmp_on_linux() -> None:
 def test_threads_are_bounded_by_the_request_and_by_openmp() -> None:
     program = "from anam_py import _core; print([_core.effective_threads(n) for n in (-1, 0, 1, 2, 99)])"
     result = subprocess.run(
-        [sys.executable, "-P", "-c", program], env=os.environ | {"OMP_NUM_THREADS": "3"}, capture_output=True, text=True, check=True
+        [sys.executable, "-P", "-c", program],
+        env=os.environ | {"OMP_NUM_THREADS": "3"},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert result.stdout.strip() == ("[1, 1, 1, 2, 3]" if _core.OPENMP else "[1, 1, 1, 1, 1]")
 

@@ -42,7 +42,12 @@ print(_core.simd_level(), digest.hexdigest())
 
 def run(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-P", "-c", program], env=os.environ | environment, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-P", "-c", program],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
 
 
