@@ -137,7 +137,8 @@ class Merger(threading.Thread):
                 while not self._stopping.is_set() and self._merge_one():
                     pass
             except Exception as error:  # noqa: BLE001 - a full disk, say; tried again after the next flush
-                log.warning("merging failed, the store goes on without: %s", error)
+                if not self._stopping.is_set():
+                    log.warning("merging failed, the store goes on without: %s", error)
                 self._engine.background_error = str(error)
 
     def _merge_one(self) -> bool:

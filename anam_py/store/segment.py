@@ -6,13 +6,17 @@ in memory, and the bytes are ours to write. Reading needs no HDF5 either: the ca
 where in the file each dataset begins.
 """
 
+import importlib
 import mmap
 import os
 import secrets
+import sys
+import threading
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Self
 
 import numpy as np
@@ -236,9 +240,28 @@ def _map(path: Path, size: int) -> mmap.mmap:
         os.close(descriptor)
 
 
-def _image(uuid: str, shard: int, dimension: int, columns: Columns, replaces: Sequence[str]) -> tuple[bytes, dict[str, int]]:
-    import h5py  # noqa: PLC0415 - 150 ms, and only writing a segment needs it
+def interpreter_ends() -> bool:
+    """Return whether nothing of the program runs any more but its exit handlers."""
+    return not any(thread.is_alive() and not thread.daemon for thread in threading.enumerate())
 
+
+def _hdf5() -> ModuleType:
+    """Return h5py, which takes 150 ms to load; only writing a segment needs it.
+
+    Loaded too late for its exit handler to run, it crashes the process as that ends. So it is not loaded any more then,
+    and before that by a thread that the interpreter waits for.
+    """
+    if "h5py" not in sys.modules:
+        if interpreter_ends():
+            raise HTMError("the interpreter is ending, no segment can be written any more; nothing is lost")
+        loading = threading.Thread(target=importlib.import_module, args=("h5py",), daemon=False)
+        loading.start()
+        loading.join()
+    return importlib.import_module("h5py")
+
+
+def _image(uuid: str, shard: int, dimension: int, columns: Columns, replaces: Sequence[str]) -> tuple[bytes, dict[str, int]]:
+    h5py = _hdf5()
     rows = len(columns.ids)
     arrays: dict[str, NDArray[Any]] = {
         "ids": columns.ids,

@@ -153,7 +153,10 @@ class WritingEngine(Engine):
             with self._submitting:
                 if not self._closed:
                     self._closed = True
-                    self._queue.put(self._last_flush)
+                    if segment.interpreter_ends():
+                        self._last_flush.future.set_result(None)  # the rows are safe in the pending table
+                    else:
+                        self._queue.put(self._last_flush)
                     self._queue.put(None)
             self._thread.join()
             if error := self._last_flush.future.exception():  # its rows stay in the pending table
