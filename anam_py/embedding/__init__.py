@@ -7,8 +7,9 @@
 
 from anam_py.embedding.hashing import HashingEmbedder
 from anam_py.embedding.protocol import Embedder
+from anam_py.embedding.terms import terms_of
 
-__all__ = ["Embedder", "HashingEmbedder", "default_embedder"]
+__all__ = ["Embedder", "HashingEmbedder", "default_embedder", "terms_of"]
 
 _DEFAULT = HashingEmbedder()
 

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from anam_py import _core
 from anam_py.embedding.protocol import Kind
-from anam_py.embedding.terms import terms
+from anam_py.embedding.terms import terms_of
 from anam_py.exceptions import ValidationError
 
 __all__ = ["HashingEmbedder"]
@@ -45,4 +45,4 @@ class HashingEmbedder:
             raise ValidationError(f"texts must be a sequence of str, got {type(texts).__name__}: write [text] for a single one")
         if kind not in ("document", "query"):
             raise ValidationError(f"kind must be 'document' or 'query', got {kind!r}")
-        return _core.hash_tokens([" ".join(terms(text)) for text in texts], self.dimension)
+        return _core.hash_tokens([" ".join(terms_of(text)) for text in texts], self.dimension)

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from anam_py import _core
 
-__all__ = ["terms"]
+__all__ = ["terms_of"]
 
 # Function words of English, and words of the syntax of programming languages: they are everywhere.
 _STOP_WORDS = frozenset(
@@ -25,7 +25,7 @@ _STOP_WORDS = frozenset(
 _CACHED = 1 << 16
 
 
-def terms(text: str) -> list[str]:
+def terms_of(text: str) -> list[str]:
     """Return the terms of a text, in order.
 
     Parameters

@@ -1,0 +1,110 @@
+"""From the bytes of a file to what is known of it: its text, its metadata and its symbols."""
+
+import hashlib
+from collections import Counter
+from typing import Any, NamedTuple
+
+from anam_py.crawler.languages import Language, file_type_of, language_of
+from anam_py.crawler.parse import Symbol, Syntax, parse
+from anam_py.crawler.paths import symbol_key
+from anam_py.crawler.reading import Content, decode
+
+__all__ = ["Analysis", "analyse", "content_hash"]
+
+_MAX_IMPORTS = 500
+
+
+class Analysis(NamedTuple):
+    """What is known of a file.
+
+    Attributes
+    ----------
+    text : str
+    metadata : dict
+        What its entry says of it.
+    symbols : tuple of (str, Symbol)
+        Its definitions, each with the key it is stored under.
+    """
+
+    text: str
+    metadata: dict[str, Any]
+    symbols: tuple[tuple[str, Symbol], ...]
+
+
+def content_hash(data: bytes) -> str:
+    """Return what tells one content from another."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def analyse(content: Content, key: str, relative: str, max_line_bytes: int) -> Analysis:
+    """Find out what there is to know of a file.
+
+    Parameters
+    ----------
+    content : Content
+    key : str
+        The key it is stored under.
+    relative : str
+        Its path relative to the root of the crawl: what the root is called does not make a file a test.
+    max_line_bytes : int
+
+    Returns
+    -------
+    Analysis
+
+    Raises
+    ------
+    Unindexable
+        If it is no text, or has too long a line.
+    """
+    text, encoding, broken = decode(content.data, max_line_bytes)
+    language = language_of(relative, text[: text.find("\n")] if text.startswith("#!") else "")
+    syntax = parse(text, language.grammar) if language.grammar else Syntax()
+    lines = text.split("\n")
+    line_count = len(lines) - (not lines[-1])
+    blank = sum(not line.strip() for line in lines[:line_count])
+    comments = syntax.comment_lines if language.grammar else _comment_lines(lines, language)
+    notes = [*syntax.notes, *([f"invalid {encoding}, decoded with replacement"] if broken else [])]
+    metadata: dict[str, Any] = {
+        "kind": "file",
+        "language": language.name,
+        "file_type": str(file_type_of(relative, language, text)),
+        "size_bytes": len(content.data),
+        "line_count": line_count,
+        "blank_lines": blank,
+        "comment_lines": comments,
+        "code_lines": max(line_count - blank - comments, 0),
+        **_complexity(syntax.symbols),
+        "functions": [symbol.name for symbol in syntax.symbols if symbol.kind in ("function", "method")],
+        "classes": [symbol.name for symbol in syntax.symbols if symbol.kind == "class"],
+        "symbols": [
+            {"name": symbol.name, "kind": symbol.kind, "start_line": symbol.start_line, "end_line": symbol.end_line}
+            for symbol in syntax.symbols
+        ],
+        "dependencies": list(syntax.imports[:_MAX_IMPORTS]),
+        "doc": syntax.doc,
+        "encoding": encoding,
+        "content_hash": content_hash(content.data),
+        "mtime": content.status.st_mtime,
+        "notes": notes,
+    }
+    return Analysis(text, metadata, tuple(_keyed(key, syntax.symbols)))
+
+
+def _comment_lines(lines: list[str], language: Language) -> int:
+    return sum(line.lstrip().startswith(language.comment) for line in lines) if language.comment else 0
+
+
+def _complexity(symbols: tuple[Symbol, ...]) -> dict[str, float | int]:
+    complexities = [symbol.complexity for symbol in symbols if symbol.complexity]
+    mean = sum(complexities) / len(complexities) if complexities else 0.0
+    return {"complexity_score": mean, "max_complexity": max(complexities, default=0)}
+
+
+def _keyed(key: str, symbols: tuple[Symbol, ...]) -> "list[tuple[str, Symbol]]":
+    seen: Counter[str] = Counter()
+    keyed = []
+    for symbol in symbols:
+        seen[symbol.name] += 1
+        keyed.append((symbol_key(key, symbol.name, seen[symbol.name]), symbol))
+    return keyed

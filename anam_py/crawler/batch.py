@@ -1,0 +1,144 @@
+"""Files on their way into the store: embedded together, committed together with what the ledger says of them."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from anam_py.crawler.drafts import Draft
+from anam_py.crawler.known import EMPTY
+from anam_py.embedding import Embedder
+from anam_py.exceptions import CrawlerError
+from anam_py.store import Entry, FileState, Ledger
+
+__all__ = ["Batch", "embed"]
+
+# What an interrupt loses at most, and what is held in memory: enough to share one disk sync between many files.
+_MAX_ROWS = 1000
+_MAX_CHARACTERS = 8 * 1024 * 1024
+_MAX_SECONDS = 2.0
+
+
+@dataclass(slots=True)
+class _File:
+    """A file in the batch: its ledger row, its result, and which of the drafts is its own."""
+
+    row: FileState | None
+    result: dict[str, Any] | None
+    draft: int | None = None
+
+
+@dataclass(slots=True)
+class Batch:
+    """Files that are committed in one transaction.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    embedder : Embedder
+    """
+
+    ledger: Ledger
+    embedder: Embedder
+    _drafts: list[Draft] = field(default_factory=list)
+    _diffs: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    _forget: list[str] = field(default_factory=list)
+    _gone: list[str] = field(default_factory=list)
+    _files: list[_File] = field(default_factory=list)
+    _characters: int = 0
+    _started: float = field(default_factory=time.monotonic)
+
+    @property
+    def full(self) -> bool:
+        """Whether it is time to commit."""
+        return (
+            len(self._drafts) + len(self._forget) + len(self._files) >= _MAX_ROWS
+            or self._characters >= _MAX_CHARACTERS
+            or time.monotonic() - self._started >= _MAX_SECONDS
+        )
+
+    def add(
+        self,
+        row: FileState | None = None,
+        result: dict[str, Any] | None = None,
+        *,
+        drafts: Sequence[Draft] = (),
+        diff_ops: list[dict[str, Any]] | None = None,
+        forget: Sequence[str] = (),
+    ) -> None:
+        """Add a file.
+
+        Parameters
+        ----------
+        row : FileState, optional
+            What the ledger is to say of it, if that is new.
+        result : dict, optional
+            What the caller is to get once the file is committed.
+        drafts : sequence of Draft
+            What is to be stored; the first is the file's own.
+        diff_ops : list of dict, optional
+            What has changed in the file.
+        forget : sequence of str
+            Keys that are no longer to be there.
+        """
+        self._files.append(_File(row, result, len(self._drafts) if drafts else None))
+        self._drafts += drafts
+        self._forget += forget
+        self._characters += sum(len(draft.text) for draft in drafts) or len(result["content"] if result else "")
+        if diff_ops:
+            self._diffs[drafts[0].key] = diff_ops
+
+    def drop(self, path: str, keys: Sequence[str]) -> None:
+        """Add a file that is no longer there, with the keys of what was stored of it."""
+        self._gone.append(path)
+        self._forget += keys
+
+    def commit(self) -> tuple[list[dict[str, Any]], int]:
+        """Store all of it, or nothing if that fails; a batch is committed once.
+
+        Returns
+        -------
+        list of dict
+            The results of its files, in the order in which they were added.
+        int
+            How many of its files have nothing to embed.
+        """
+        vectors = embed(self.embedder, [draft.document for draft in self._drafts])
+        embedded = [bool(row.any()) for row in vectors]
+        entries = [
+            Entry(draft.key, vector, draft.metadata, self._diffs.get(draft.key), draft.text)
+            for draft, vector, there in zip(self._drafts, vectors, embedded, strict=True)
+            if there
+        ]
+        wordless = [draft.key for draft, there in zip(self._drafts, embedded, strict=True) if not there]
+        rows, results, empty = [], [], 0
+        for file in self._files:
+            row, result = file.row, file.result
+            if file.draft is not None and not embedded[file.draft]:
+                row = row._replace(outcome=EMPTY) if row else None
+                empty += 1
+            elif file.draft is not None and result is not None:
+                result["embedding"] = vectors[file.draft]
+            rows += [row] if row else []
+            results += [result] if result else []
+        forget = [*self._forget, *wordless]
+        if entries or forget or rows or self._gone:
+            name = self.embedder.name if entries else None
+            self.ledger.commit(entries=entries, forget=forget, files=rows, gone=self._gone, embedder=name)
+        return results, empty
+
+
+def embed(embedder: Embedder, documents: Sequence[str]) -> npt.NDArray[np.float32]:
+    """Return the vectors of documents, checked to be what an embedder promises."""
+    if not documents:
+        return np.empty((0, embedder.dimension), np.float32)
+    vectors = np.asarray(embedder.embed(documents, "document"))
+    if vectors.shape != (len(documents), embedder.dimension):
+        raise CrawlerError(
+            f"embedder {embedder.name!r} must give {len(documents)} vectors of {embedder.dimension} numbers, "
+            f"it gave an array of shape {vectors.shape}"
+        )
+    return vectors.astype(np.float32, copy=False)

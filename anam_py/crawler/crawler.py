@@ -1,0 +1,369 @@
+"""CodeBaseCrawler: the public face of the crawler."""
+
+import asyncio
+import inspect
+import os
+from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from anam_py._executor import async_twin, run
+from anam_py._validation import check_count, check_path
+from anam_py.crawler.analysis import analyse
+from anam_py.crawler.crawl import Crawl, Request, Step
+from anam_py.crawler.paths import key_prefix, written
+from anam_py.crawler.reading import Unindexable, read
+from anam_py.crawler.reembedding import check_embedder, reembed
+from anam_py.crawler.report import CrawlReport
+from anam_py.crawler.selection import Selection
+from anam_py.embedding import Embedder, default_embedder
+from anam_py.exceptions import CrawlerError, ValidationError
+from anam_py.store import HTMCore
+
+__all__ = ["CodeBaseCrawler"]
+
+ProgressCallback: TypeAlias = Callable[[int, int, str], object]
+AsyncProgressCallback: TypeAlias = Callable[[int, int, str], object | Awaitable[object]]
+
+_MAX_FILE_BYTES = 1024 * 1024
+_MAX_LINE_BYTES = 20_000
+
+
+class CodeBaseCrawler:
+    """Takes the files of a code base into a store, and finds them again.
+
+    Which files: those that git does not ignore, nor an ``.anamignore`` file in the same syntax; text, of at most a given size.
+    `last_report` lists what was passed over, with the reason.
+
+    Parameters
+    ----------
+    htm_core : HTMCore
+        The store.
+    embedder : Embedder, optional
+        What makes vectors of texts; `anam_py.embedding.default_embedder` by default. A store takes one embedder's vectors only.
+    symbols : bool, default False
+        Whether every function, method and class also becomes an entry of itself, under ``path::qualified.name``.
+    max_file_bytes : int, default 1 MiB
+        Larger files are passed over, unread.
+    max_line_bytes : int, default 20,000
+        Files with a longer line, written by a program for a program, are passed over.
+
+    Raises
+    ------
+    ValidationError
+        If an argument is not of its type or range.
+
+    Examples
+    --------
+    >>> with HTMCore("./data/htm") as htm:
+    ...     crawler = CodeBaseCrawler(htm, symbols=True)
+    ...     for file in crawler.iter_crawl("./src", include_patterns=["*.py"]):
+    ...         print(file["path"], file["status"], file["metadata"]["line_count"])
+    ...     hits = crawler.search("where are the arguments parsed")
+    """
+
+    def __init__(
+        self,
+        htm_core: HTMCore,
+        *,
+        embedder: Embedder | None = None,
+        symbols: bool = False,
+        max_file_bytes: int = _MAX_FILE_BYTES,
+        max_line_bytes: int = _MAX_LINE_BYTES,
+    ) -> None:
+        if not isinstance(htm_core, HTMCore):
+            raise ValidationError(f"htm_core must be an HTMCore, got {type(htm_core).__name__}")
+        if embedder is not None and not isinstance(embedder, Embedder):
+            raise ValidationError(f"embedder must have name, dimension and embed(texts, kind), got {type(embedder).__name__}")
+        self._htm = htm_core
+        self._embedder = embedder or default_embedder()
+        self._symbols = bool(symbols)
+        self._max_file_bytes = check_count(max_file_bytes, "max_file_bytes", 1, 2**31)
+        self._max_line_bytes = check_count(max_line_bytes, "max_line_bytes", 1, 2**31)
+        self._last_report = CrawlReport("")
+
+    @property
+    def embedder(self) -> Embedder:
+        """What makes vectors of texts."""
+        return self._embedder
+
+    @property
+    def last_report(self) -> CrawlReport:
+        """What the last crawl met and did; of one that is under way or was stopped, what it did so far."""
+        return self._last_report
+
+    def crawl_directory(
+        self,
+        path: str | os.PathLike[str],
+        include_patterns: Sequence[str] | None = None,
+        exclude_patterns: Sequence[str] | None = None,
+        extract_embeddings: bool = True,  # noqa: FBT001, FBT002 - the reference's signature
+    ) -> list[dict[str, Any]]:
+        """Take the files below a folder into the store; only what has changed is embedded again.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            The folder. Keys are this path, normalised, joined with the file's below it.
+        include_patterns : sequence of str, optional
+            Globs, on the path below the folder or on the name; a file is taken if any matches. All are, by default.
+        exclude_patterns : sequence of str, optional
+            Globs, likewise; a file is left out if any matches it or a folder that it is in.
+        extract_embeddings : bool, default True
+            Whether to embed and store what is found; otherwise it is only read and analysed.
+
+        Returns
+        -------
+        list of dict
+            One a file, by path: path, content, metadata, embedding (float32 array; None for a file without a word, or
+            if none was wanted) and status ("new", "changed" or "unchanged").
+
+        Raises
+        ------
+        CrawlerError
+            If there is no such folder, or the store was indexed with another embedder.
+        ValidationError
+            If an argument is not of its type.
+        HTMError
+            If the store cannot be read or written.
+        """
+        return list(self.iter_crawl(path, include_patterns, exclude_patterns, extract_embeddings))
+
+    def iter_crawl(
+        self,
+        path: str | os.PathLike[str],
+        include_patterns: Sequence[str] | None = None,
+        exclude_patterns: Sequence[str] | None = None,
+        extract_embeddings: bool = True,  # noqa: FBT001, FBT002 - as crawl_directory
+        *,
+        progress_callback: ProgressCallback | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """Do what `crawl_directory` does, and give each file once it is stored, in bounded memory.
+
+        What was given stays stored when the caller stops; the next crawl carries on from there.
+
+        Parameters
+        ----------
+        path, include_patterns, exclude_patterns, extract_embeddings
+            As for `crawl_directory`.
+        progress_callback : Callable, optional
+            Called with the number of files done, the number there are, and the path of the last one. What it raises stops
+            the crawl.
+
+        Yields
+        ------
+        dict
+            As `crawl_directory` returns them.
+
+        Raises
+        ------
+        CrawlerError, ValidationError, HTMError
+            As `crawl_directory` does, at the call or as it goes on.
+        """
+        crawl = self._start(path, include_patterns, exclude_patterns, store=extract_embeddings, results=True)
+        return _results(crawl.steps(), progress_callback)
+
+    def index(
+        self,
+        path: str | os.PathLike[str],
+        include_patterns: Sequence[str] | None = None,
+        exclude_patterns: Sequence[str] | None = None,
+        *,
+        progress_callback: ProgressCallback | None = None,
+    ) -> CrawlReport:
+        """Bring the store up to date with a folder, for those who do not need to see every file.
+
+        Parameters
+        ----------
+        path, include_patterns, exclude_patterns, progress_callback
+            As for `iter_crawl`.
+
+        Returns
+        -------
+        CrawlReport
+            What was met and done.
+
+        Raises
+        ------
+        CrawlerError, ValidationError, HTMError
+            As `crawl_directory` does.
+        """
+        crawl = self._start(path, include_patterns, exclude_patterns, store=True, results=False)
+        for _ in _results(crawl.steps(), progress_callback):
+            pass
+        return self._last_report
+
+    async def crawl_directory_async(
+        self,
+        path: str | os.PathLike[str],
+        include_patterns: Sequence[str] | None = None,
+        exclude_patterns: Sequence[str] | None = None,
+        extract_embeddings: bool = True,  # noqa: FBT001, FBT002 - the reference's signature
+        progress_callback: AsyncProgressCallback | None = None,
+    ) -> list[dict[str, Any]]:
+        """Do what `crawl_directory` does, in the thread pool, file by file.
+
+        Cancelling it stops it within one file; what is stored by then stays, and the next crawl carries on from there.
+
+        Parameters
+        ----------
+        path, include_patterns, exclude_patterns, extract_embeddings
+            As for `crawl_directory`.
+        progress_callback : Callable, optional
+            Called in the event loop with the number of files done, the number there are, and the path of the last one; if
+            it returns an awaitable, that is awaited. What it raises stops the crawl.
+
+        Returns
+        -------
+        list of dict
+            As `crawl_directory` returns it.
+
+        Raises
+        ------
+        CrawlerError, ValidationError, HTMError
+            As `crawl_directory` does.
+        """
+        crawl = await run(self._start, path, include_patterns, exclude_patterns, store=extract_embeddings, results=True)
+        steps = crawl.steps()
+        results: list[dict[str, Any]] = []
+        under_way: asyncio.Future[Step | None] | None = None
+        try:
+            while True:
+                under_way = asyncio.ensure_future(run(next, steps, None))
+                step = await _unless_cancelled(under_way)
+                if step is None:
+                    return results
+                results += step.results
+                if progress_callback is not None and step.path:
+                    outcome = progress_callback(step.done, step.total, step.path)
+                    if inspect.isawaitable(outcome):
+                        await outcome
+        finally:
+            if under_way is None or under_way.done():
+                steps.close()
+            else:  # cancelled twice
+                under_way.add_done_callback(lambda _: steps.close())
+
+    def analyze_file(self, file_path: str | os.PathLike[str]) -> dict[str, Any]:
+        """Find out what there is to know of one file; nothing is stored.
+
+        Parameters
+        ----------
+        file_path : str or os.PathLike
+            The file.
+
+        Returns
+        -------
+        dict
+            path, content and metadata; what is in metadata also stands beside it.
+
+        Raises
+        ------
+        CrawlerError
+            If it is no file, or not one that a crawl would take in.
+        ValidationError
+            If the path is none.
+        """
+        path = check_path(file_path, "file_path")
+        if not path.exists():
+            raise CrawlerError(f"there is no file {str(path)!r}")
+        if path.is_dir():
+            raise CrawlerError(f"{str(path)!r} is a directory: call crawl_directory() for the files in it")
+        key = written(os.path.normpath(path))
+        try:
+            content = read(str(path.resolve()), self._max_file_bytes)
+            analysis = analyse(content, key, _below_here(path), self._max_line_bytes)
+        except Unindexable as error:
+            raise CrawlerError(f"{str(path)!r} cannot be taken in: {error}") from None
+        return {**analysis.metadata, "path": key, "content": analysis.text, "metadata": analysis.metadata}
+
+    def reembed(self, *, progress_callback: ProgressCallback | None = None) -> int:
+        """Embed anew what the store holds with another embedder's vectors, from the texts in the store.
+
+        Vectors that users stored themselves are left alone. A call that was interrupted is carried on by the next.
+
+        Parameters
+        ----------
+        progress_callback : Callable, optional
+            Called with the number of entries done, the number there are, and the key of the last one.
+
+        Returns
+        -------
+        int
+            How many entries were embedded; 0 if they have this crawler's embedder already.
+
+        Raises
+        ------
+        CrawlerError
+            If the store holds vectors of another length.
+        HTMError
+            If the store cannot be read or written.
+        """
+        return reembed(self._htm, self._embedder, progress_callback)
+
+    reembed_async = async_twin(reembed)
+
+    def _start(
+        self,
+        path: str | os.PathLike[str],
+        include_patterns: Sequence[str] | None,
+        exclude_patterns: Sequence[str] | None,
+        *,
+        store: bool,
+        results: bool,
+    ) -> Crawl:
+        """Check what was asked for, and return the crawl that does it."""
+        root = check_path(path)
+        selection = Selection(include_patterns, exclude_patterns)
+        _check_root(root)
+        if store:
+            check_embedder(self._htm, self._embedder)
+        request = Request(
+            root=root,
+            prefix=key_prefix(root),
+            selection=selection,
+            store=bool(store),
+            results=results,
+            symbols=self._symbols,
+            max_file_bytes=self._max_file_bytes,
+            max_line_bytes=self._max_line_bytes,
+        )
+        report = CrawlReport(str(root))
+        crawl = Crawl(self._htm, self._embedder, request, report)
+        self._last_report = report
+        return crawl
+
+
+def _check_root(root: Path) -> None:
+    try:
+        with os.scandir(root):
+            return
+    except FileNotFoundError:
+        problem = f"there is no directory {str(root)!r}"
+    except NotADirectoryError:
+        problem = f"{str(root)!r} is not a directory: call analyze_file() for a single file"
+    except OSError as error:
+        problem = f"the directory {str(root)!r} cannot be read: {error.strerror}"
+    raise CrawlerError(problem)
+
+
+def _below_here(path: Path) -> str:
+    """Return what a file's path says of the part it plays: where the code base lies says nothing."""
+    absolute = path.absolute()
+    return written(str(absolute.relative_to(Path.cwd()))) if absolute.is_relative_to(Path.cwd()) else written(path.name)
+
+
+def _results(steps: Generator[Step, None, None], progress_callback: ProgressCallback | None) -> Iterator[dict[str, Any]]:
+    for step in steps:
+        if progress_callback is not None and step.path:
+            progress_callback(step.done, step.total, step.path)
+        yield from step.results
+
+
+async def _unless_cancelled(under_way: "asyncio.Future[Step | None]") -> Step | None:
+    """Wait for a step; when cancelled meanwhile, first wait for its end, since it cannot be stopped."""
+    try:
+        return await asyncio.shield(under_way)
+    except asyncio.CancelledError:
+        await asyncio.wait([under_way])
+        raise
