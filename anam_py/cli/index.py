@@ -1,7 +1,6 @@
 """``anam index``: bring the store of a folder up to date."""
 
 import time
-from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,16 +45,19 @@ def index(
     location.prepare()
     with anam_py.HTMCore(location.store) as htm, location.entered(path) as root, output.progress() as show_progress:
         crawler = anam_py.CodeBaseCrawler(htm, symbols=symbols)
-        crawl = crawler.iter_crawl(root, list(include) or None, list(exclude) or None, progress_callback=show_progress)
-        deque(crawl, maxlen=0)
+        embedder = htm.stats()["embedder"]
+        if embedder not in (None, crawler.embedder.name):
+            click.echo(f"Embedding anew with {crawler.embedder.name}: the store was made with {embedder}", err=True)
+            crawler.reembed(progress_callback=show_progress)
+        report = crawler.index(root, include or None, exclude or None, progress_callback=show_progress)
         entries = len(htm)
-    summary = _summary(path, location, crawler.last_report, entries, time.perf_counter() - start)
+    summary = _summary(path, location, report, entries, time.perf_counter() - start)
     if as_json:
         output.write_json(summary)
     else:
         _write(summary, location)
     if verbose:
-        for skip in crawler.last_report.skipped:
+        for skip in report.skipped:
             click.echo(f"skipped {visible(str(skip))}", err=True)
 
 

@@ -43,12 +43,12 @@ class Location(NamedTuple):
     def key_of(self, path: Path) -> str:
         """Return the key of a file, wherever the command is run."""
         absolute = Path(os.path.abspath(path))  # noqa: PTH100 - links are kept, unless following them leads below the root
-        if self.root is None:
-            return absolute.as_posix()
         for candidate in (absolute, absolute.resolve()):
-            if candidate.is_relative_to(self.root):
-                return candidate.relative_to(self.root).as_posix()
-        return absolute.as_posix()
+            if self.root is not None and candidate.is_relative_to(self.root):
+                absolute = candidate.relative_to(self.root)
+                break
+        # As the crawler writes names that are not UTF-8.
+        return os.fsencode(absolute.as_posix()).decode("utf-8", "backslashreplace")
 
     def path_of(self, key: str) -> str:
         """Return a key's path as one would type it here: relative, if it or the store's root is this folder or above."""
@@ -67,9 +67,9 @@ class Location(NamedTuple):
     @contextlib.contextmanager
     def entered(self, folder: Path) -> Iterator[str]:
         """Stand where the folder's name is what keys are to start with, and give that name."""
-        name = self.key_of(folder)
+        absolute = folder.resolve()
         with contextlib.chdir(self.root or Path.cwd()):
-            yield name
+            yield os.path.relpath(absolute) if self.root is not None and absolute.is_relative_to(self.root) else str(absolute)
 
 
 def store_for(folder: Path, store: Path | None) -> Location:

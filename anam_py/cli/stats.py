@@ -20,12 +20,13 @@ def stats(store: Path | None, *, as_json: bool) -> None:
     """Show what the store holds."""
     location = find_store(store)
     with anam_py.HTMCore(location.store, read_only=True) as htm:
-        figures = {"store": str(location.store), **htm.stats()}
+        figures = htm.stats()
+    figures = {"store": figures.pop("path"), **figures}
     if as_json:
         output.write_json(figures)
     else:
         for name, value in _lines(figures):
-            click.echo(f"{name:<24} {value}")
+            click.echo(f"{name:<20} {value}")
 
 
 def _lines(figures: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
@@ -38,6 +39,8 @@ def _lines(figures: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
             lines += [(label, visible(str(item))) for item in value] or [(label, "none")]
         elif name.endswith("bytes"):
             lines.append((label.removesuffix(" bytes"), output.human_bytes(value)))
+        elif value is None:
+            lines.append((label, "none"))
         elif isinstance(value, int) and not isinstance(value, bool):
             lines.append((label, f"{value:,}"))
         else:

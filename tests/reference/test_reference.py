@@ -172,11 +172,10 @@ def test_the_whole_reference_is_covered() -> None:
 def test_what_the_examples_stored_and_found_is_what_they_say(run: Run) -> None:
     names = run.namespace
     store = names["HTMCore"]
-    assert names["result"]["metadata"] == names["metadata"]
     assert names["benchmark_results"]["search_ops_per_sec"] > 0
     assert names["profile_data"]
     with store("./data/htm_storage") as storage:
-        assert "src/model.py" in storage
+        assert storage.get_embedding("src/model.py")["metadata"] == names["metadata"]
         assert {f"file_{i}.py" for i in range(10)} <= set(storage)
     with store("./data") as data:
         assert {"test", *(f"thread_{i}" for i in range(10))} <= set(data)
