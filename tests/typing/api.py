@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from anam_py.embedding import Embedder, default_embedder
 
 import anam_py
 from anam_py import CodeBaseCrawler, HTMCore, ValidationError, configure_ffi, diff_ops, exceptions, get_ffi_config, show_versions
+from anam_py.embedding import Embedder, default_embedder
 
 version: str = anam_py.__version__
 configure_ffi({"thread_pool_size": 8, "log_level": "INFO"})
