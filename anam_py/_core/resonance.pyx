@@ -56,9 +56,16 @@ def add_unit_rows(
     alive : uint8 memoryview of shape (n,), or None
     totals : int64 memoryview of shape (threads, D)
     threads : int
+
+    Raises
+    ------
+    ValueError
+        If the parts do not fit each other.
     """
     cdef Py_ssize_t i, n = vectors.shape[0], step = 256
     cdef const uint8_t *living = NULL
+    if vectors.shape[1] != totals.shape[1] or norms.shape[0] != n or not (alive is None or alive.shape[0] == n):
+        raise ValueError(f"{n} rows of dimension {vectors.shape[1]} do not fit their norms or a total of {totals.shape[1]}")
     if alive is not None:
         living = &alive[0]
     with nogil, parallel(num_threads=threads):

@@ -75,7 +75,7 @@ def effective_threads(int requested):
 
 # ---- exact scores ----
 
-cdef inline double norm(const float *row, Py_ssize_t dimension) noexcept nogil:
+cdef inline double norm_of(const float *row, Py_ssize_t dimension) noexcept nogil:
     return sqrt(SIMD.exact(row, row, dimension))
 
 
@@ -92,7 +92,7 @@ def norms(const float[:, ::1] vectors, double[::1] out):
     with nogil:
         caller = enter_ieee()
         for i in range(vectors.shape[0]):
-            out[i] = norm(&vectors[i, 0], dimension)
+            out[i] = norm_of(&vectors[i, 0], dimension)
         leave_ieee(caller)
 
 
@@ -104,17 +104,24 @@ def scores(const float[:, ::1] vectors, const float[::1] query, double[::1] out)
     vectors : float32 memoryview of shape (n, D), n > 0
     query : float32 memoryview of shape (D,)
     out : float64 memoryview of shape (n,)
+
+    Raises
+    ------
+    ValueError
+        If the query has another dimension than the rows.
     """
     cdef Py_ssize_t i, dimension = vectors.shape[1]
     cdef const float *row
     cdef double query_norm
     cdef fenv_t caller
+    if query.shape[0] != dimension:
+        raise ValueError(f"a query of dimension {query.shape[0]} has no cosine with rows of dimension {dimension}")
     with nogil:
         caller = enter_ieee()
-        query_norm = norm(&query[0], dimension)
+        query_norm = norm_of(&query[0], dimension)
         for i in range(vectors.shape[0]):
             row = &vectors[i, 0]
-            out[i] = SIMD.exact(row, &query[0], dimension) / (query_norm * norm(row, dimension))
+            out[i] = SIMD.exact(row, &query[0], dimension) / (query_norm * norm_of(row, dimension))
         leave_ieee(caller)
 
 
@@ -135,7 +142,7 @@ def normalise(const float[::1] query, float[::1] out):
     cdef fenv_t caller
     with nogil:
         caller = enter_ieee()
-        query_norm = norm(&query[0], dimension)
+        query_norm = norm_of(&query[0], dimension)
         for i in range(dimension):
             out[i] = <float> (query[i] / query_norm)
         leave_ieee(caller)
@@ -164,6 +171,11 @@ cdef class Blocks:
     blocks : sequence of (vectors, norms, alive)
         float32 (n, D), float64 (n,) and uint8 (n,) or None; C-contiguous. A block may be empty.
     dimension : int
+
+    Raises
+    ------
+    ValueError
+        If the parts of a block do not fit each other or the dimension.
     """
 
     cdef readonly Py_ssize_t n_rows
@@ -187,13 +199,16 @@ cdef class Blocks:
         for i, rows in enumerate(blocks):
             vectors = rows[0]
             norms = rows[1]
+            alive = rows[2]
             length = vectors.shape[0]
+            if vectors.shape[1] != dimension or norms.shape[0] != length or not (alive is None or alive.shape[0] == length):
+                shapes = [None if part is None else part.shape for part in rows]
+                raise ValueError(f"block {i}: vectors, norms and alive of shapes {shapes} are not rows of dimension {dimension}")
             if length == 0:
                 continue
             self.block[i].vectors = &vectors[0, 0]
             self.block[i].norms = &norms[0]
-            if rows[2] is not None:
-                alive = rows[2]
+            if alive is not None:
                 self.block[i].alive = &alive[0]
             for first in range(0, length, height):
                 self.span[self.n_spans] = Span(i, first, min(height, length - first), self.n_rows)

@@ -9,13 +9,13 @@ import numpy as np
 
 from anam_py import _core
 
-from .common import VectorBenchmark
+from .common import SIZES, VectorBenchmark
 
 
 class TopK(VectorBenchmark):
     """The ten best of all rows."""
 
-    params = ((10_000, 100_000), (1, 2))
+    params = (SIZES, (1, 2))
     param_names = ("rows", "threads")
 
     def setup(self, rows: int, threads: int) -> None:
@@ -39,7 +39,7 @@ class TopK(VectorBenchmark):
 class Resonance(VectorBenchmark):
     """The mean field of all rows, and the curve."""
 
-    params = ((10_000, 100_000), (1, 2))
+    params = (SIZES, (1, 2))
     param_names = ("rows", "threads")
 
     def setup(self, rows: int, threads: int) -> None:
@@ -60,7 +60,7 @@ class Resonance(VectorBenchmark):
 class Norms(VectorBenchmark):
     """What a bulk insert computes of each row."""
 
-    params = (10_000, 100_000)
+    params = SIZES
     param_names = ("rows",)
 
     def setup(self, rows: int) -> None:

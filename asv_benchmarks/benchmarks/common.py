@@ -1,10 +1,9 @@
 """Data that benchmarks share: vectors like embeddings, made once and kept in the folder that asv gives a benchmark class.
 
-A class that needs vectors derives from `VectorBenchmark`, names its sizes, and reads them in ``setup``::
+A class that needs vectors derives from `VectorBenchmark`, and reads them in ``setup``::
 
     class Search(VectorBenchmark):
-        sizes = (10_000, 100_000)
-        params = (sizes, (1, 2))
+        params = (SIZES, (1, 2))
         param_names = ("rows", "threads")
 
         def setup(self, rows, threads):
@@ -16,7 +15,7 @@ One that needs a store builds it there too, by extending ``setup_cache``: what i
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,6 +24,9 @@ if TYPE_CHECKING:
 
 DIMENSION = 768
 SEED = 0
+
+# Numbers of rows. The same for all classes, as those that inherit one setup_cache share what it has made.
+SIZES = (10_000, 100_000)
 
 
 def clustered(rng: np.random.Generator, n_rows: int, dimension: int = DIMENSION) -> NDArray[np.float32]:
@@ -56,11 +58,10 @@ DATA_SETS = {"clustered": clustered, "power-law": power_law, "isotropic": isotro
 class VectorBenchmark:
     """Base of benchmarks on clustered vectors."""
 
-    sizes: ClassVar[tuple[int, ...]] = (10_000, 100_000)
     timeout = 300
 
     def setup_cache(self) -> None:
-        for n_rows in self.sizes:
+        for n_rows in SIZES:
             np.save(self._file(n_rows), clustered(np.random.default_rng(SEED), n_rows))
 
     def load(self, n_rows: int, *, mapped: bool = False) -> NDArray[np.float32]:

@@ -100,3 +100,9 @@ def test_a_mean_without_a_direction_is_zero(rng: np.random.Generator) -> None:
 def test_a_row_without_a_direction_has_no_part_in_the_mean_field() -> None:
     vectors = np.array([[3, 4], [0, 0]], np.float32)
     np.testing.assert_array_equal(_core.mean_field([rows_of(vectors)], threads=1), np.array([0.6, 0.8], np.float32))
+
+
+def test_blocks_of_different_dimensions_have_no_mean_field() -> None:
+    blocks = [rows_of(np.ones((2, 4), np.float32)), rows_of(np.ones((2, 5), np.float32))]
+    with pytest.raises(ValueError, match="2 rows of dimension 5 do not fit"):
+        _core.mean_field(blocks, threads=1)

@@ -241,6 +241,25 @@ def test_a_scan_reads_its_arguments_only(rng: np.random.Generator) -> None:
     np.testing.assert_array_equal(query, before)
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [
+        Rows(np.ones((3, 5), np.float32), np.ones(3)),
+        Rows(np.ones((3, 4), np.float32), np.ones(2)),
+        Rows(np.ones((3, 4), np.float32), np.ones(3), np.ones(4, np.uint8)),
+        Rows(np.empty((0, 5), np.float32), np.empty(0)),
+    ],
+)
+def test_blocks_that_do_not_fit_are_refused_rather_than_read_beyond_their_ends(rows: Rows) -> None:
+    with pytest.raises(ValueError, match=r"block 1: .* are not rows of dimension 4"):
+        _core.top_k([rows_of(np.ones((2, 4), np.float32)), rows], np.ones(4, np.float32), 1, threads=1)
+
+
+def test_vectors_of_different_dimensions_have_no_cosine() -> None:
+    with pytest.raises(ValueError, match="dimension 3 has no cosine with rows of dimension 4"):
+        _core.pair_cosine(np.ones(4, np.float32), np.ones(3, np.float32))
+
+
 # ---- the bound ----
 
 
