@@ -6,6 +6,7 @@ VENV   ?= .venv
 PYTEST ?= -n auto --dist loadscope
 
 BIN    := $(VENV)/bin
+export PATH := $(abspath $(BIN)):$(PATH)
 PIP    := PIP_BUILD_CONSTRAINT=constraints.txt $(BIN)/python -m pip --disable-pip-version-check install --quiet
 BUILD  := setup.py pyproject.toml constraints.txt $(wildcard anam_py/_core/*.pyx anam_py/_core/*.pxd anam_py/_core/*.h)
 
