@@ -56,8 +56,9 @@ class StoreLock:
     def __init__(self, folder: Path) -> None:
         self._path = folder / "LOCK"
         self._owner = folder / "LOCK.owner"
+        self._descriptor: int | None = None
         try:
-            self._descriptor: int | None = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise files.translated(self._path, "open", error) from error
         _held.add(self)
@@ -78,12 +79,17 @@ class StoreLock:
             self._owner.touch(0o600)
             self._owner.write_text(json.dumps({"pid": os.getpid(), "time": time.time()}))
 
+    def __del__(self) -> None:  # where an interrupt came between taking the lock and using it
+        self.close()
+
     def release(self) -> None:
         """Give the lock up; a second call does nothing."""
         if self._descriptor is not None:
-            with contextlib.suppress(OSError):
-                self._owner.unlink(missing_ok=True)
-            self.close()
+            try:
+                with contextlib.suppress(OSError):
+                    self._owner.unlink(missing_ok=True)
+            finally:
+                self.close()
 
     def close(self) -> None:
         """Close the descriptor: enough to unlock, and all that a forked child must do.

@@ -110,11 +110,12 @@ class Merger(threading.Thread):
         """Look for something to merge, soon."""
         self._wake.set()
 
-    def stop(self) -> None:
+    def stop(self, *, wait: bool = True) -> None:
         """Finish the merge under way, if any, and end."""
         self._stopping.set()
         self._wake.set()
-        self.join()
+        if wait:
+            self.join()
 
     def paused(self) -> AbstractContextManager[object]:
         """Hold merges back, so that no file is there that its commit has yet to name."""

@@ -10,7 +10,7 @@ from anam_py.store.writer import WritingEngine
 
 
 class _Registry:
-    """Open engines by (folder, read only), each with the number of its handles."""
+    """Open engines by (folder, read only), each with the number of its handles; those without are being closed."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -18,8 +18,20 @@ class _Registry:
 
     def find(self, folder: Path, *, read_only: bool) -> tuple[Engine, int] | None:
         # A reader beside a writer of the same process shares its engine: it sees more, sooner.
-        writing = self.engines.get((folder, False))
-        return writing or (self.engines.get((folder, True)) if read_only else None)
+        for place in [(folder, False), (folder, True)] if read_only else [(folder, False)]:
+            engine, handles = self.engines.get(place, (None, 0))
+            if engine is not None and not handles:
+                self.close(engine)
+            elif engine is not None:
+                return engine, handles
+        return None
+
+    def close(self, engine: Engine) -> None:
+        # An interrupt may end this anywhere; then whoever opens the store next goes on from there.
+        place = engine.folder, engine.read_only
+        self.engines[place] = engine, 0
+        engine.close()
+        del self.engines[place]
 
 
 _registry = _Registry()
@@ -53,8 +65,7 @@ def release(engine: Engine) -> None:
         if handles > 1:
             _registry.engines[place] = engine, handles - 1
         else:
-            del _registry.engines[place]
-            engine.close()
+            _registry.close(engine)
 
 
 def release_dropped(engine: Engine) -> None:

@@ -20,11 +20,12 @@ from anam_py import config, exceptions
 from anam_py.exceptions import HTMError
 from anam_py.store import files, merge, recovery, segment
 from anam_py.store.batch import Batch, Put, shard_of
-from anam_py.store.catalog import Catalog, CatalogSyncError, Entry, Reader
+from anam_py.store.catalog import Catalog, CatalogSyncError, Reader
 from anam_py.store.engine import Engine, T, load_snapshot
 from anam_py.store.jobs import BULK_ROWS, Job, WorkQueue, Write
 from anam_py.store.lock import StoreLock
 from anam_py.store.records import diff_crc, metadata_crc
+from anam_py.store.rows import Entry
 from anam_py.store.segment import Columns, MappedSegment
 from anam_py.store.snapshot import PendingRows, SegmentBlock, Snapshot
 
@@ -96,9 +97,16 @@ class WritingEngine(Engine):
         self._submitting = threading.Lock()
         self._queue = WorkQueue()
         self._thread = threading.Thread(target=self._run, name="anam-writer", daemon=True)
-        self._thread.start()
         self._merger = merge.Merger(self)
-        self._merger.start()
+        try:
+            self._thread.start()
+            self._merger.start()
+        except BaseException:  # an interrupt; whichever has started ends
+            self._queue.put(None)
+            self._merger.stop(wait=False)
+            super().close()
+            lock.release()
+            raise
         for block in self._snapshot.missing:
             log.error("segment %s is not readable: %s", block[0].name, block[1])
 
