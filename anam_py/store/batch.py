@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from anam_py.store.catalog import File
+from anam_py.store.rows import File
 
 
 def shard_of(key: str, shards: int) -> int:

@@ -12,10 +12,12 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from anam_py.exceptions import HTMError
-from anam_py.store import text
+from anam_py.store import filters, text
+from anam_py.store.filters import Condition
+from anam_py.store.rows import Entry, File, Segment, Version
 from anam_py.store.schema import APPLICATION_ID, FORMAT, TABLES
 
 SQLITE_VERSION = sqlite3.sqlite_version
@@ -34,59 +36,6 @@ _IOERR_FSYNC = {
 
 class CatalogSyncError(HTMError):
     """The operating system could not sync the catalog."""
-
-
-class Entry(NamedTuple):
-    """The current version of a key, as the catalog holds it."""
-
-    id: int
-    key: str
-    shard: int
-    version: int
-    crc: int
-    metadata: str
-    mcrc: int
-    diff_ops: str | None
-    dcrc: int
-    timestamp: float
-
-
-class Version(NamedTuple):
-    """One version of a key, current or superseded; the fields of an entry without its row."""
-
-    key: str
-    version: int
-    id: int
-    metadata: str
-    mcrc: int
-    diff_ops: str | None
-    dcrc: int
-    timestamp: float
-
-
-class Segment(NamedTuple):
-    """A segment file, as the catalog lists it; `layout` maps a dataset to its byte offset."""
-
-    id: int
-    shard: int
-    name: str
-    rows: int
-    first_id: int
-    last_id: int
-    layout: dict[str, int]
-    bytes: int
-    crc: int
-
-
-class File(NamedTuple):
-    """The crawler's ledger row for one file."""
-
-    path: str
-    size: int
-    mtime_ns: int
-    hash: str
-    outcome: str
-    reason: str
 
 
 class Reader:
@@ -153,8 +102,15 @@ class Reader:
         )
         return [row[0] for row in rows]
 
-    def count(self) -> int:
-        return int(self.sql.execute("SELECT count(*) FROM entries").fetchone()[0])
+    def count(self, where: Condition | None = None) -> int:
+        """Return the number of entries, all or those that fulfil a condition."""
+        chosen, parameters = (f" WHERE {where.sql}", where.parameters) if where else ("", ())
+        return int(self.sql.execute(f"SELECT count(*) FROM entries{chosen}", parameters).fetchone()[0])
+
+    def ids(self, where: Condition) -> list[int]:
+        """Return the ids of the entries whose metadata fulfils a condition, ascending."""
+        rows = self.sql.execute(f"SELECT id FROM entries WHERE {where.sql} ORDER BY id", where.parameters)
+        return [row[0] for row in rows]
 
     def history(self, key: str) -> list[Version]:
         rows = self.sql.execute(
@@ -168,11 +124,17 @@ class Reader:
         row = self.sql.execute("SELECT zlib FROM texts WHERE id = (SELECT id FROM entries WHERE key = ?)", (key,)).fetchone()
         return None if row is None else text.decompress(row[0])
 
-    def matches(self, expression: str, limit: int, weights: tuple[float, float]) -> list[tuple[int, float]]:
+    def matches(
+        self, expression: str, limit: int, weights: tuple[float, float], where: Condition | None = None
+    ) -> list[tuple[int, float]]:
         """Return the `limit` best (id, BM25 score) for an FTS5 expression, best first."""
+        chosen, parameters = "", ()
+        if where:
+            chosen = f" AND EXISTS (SELECT 1 FROM entries WHERE id = lexemes.rowid AND {where.sql})"
+            parameters = where.parameters
         rows = self.sql.execute(
-            "SELECT rowid, -bm25(lexemes, ?, ?) AS score FROM lexemes WHERE lexemes MATCH ? ORDER BY score DESC LIMIT ?",
-            (*weights, expression, min(limit, _MOST_ROWS)),
+            f"SELECT rowid, -bm25(lexemes, ?, ?) AS score FROM lexemes WHERE lexemes MATCH ?{chosen} ORDER BY score DESC LIMIT ?",
+            (*weights, expression, *parameters, limit),
         )
         return rows.fetchall()
 
@@ -457,6 +419,8 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
     # A hostile file could otherwise run functions from its schema, or crash the pager.
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA cell_size_check = ON")
+    connection.create_function("anam_text", 2, filters.text_at, deterministic=True)
+    connection.create_function("anam_contains", 3, filters.has_text, deterministic=True)
     return connection
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from anam_py.store import intake
 from anam_py.store.batch import LedgerChange
-from anam_py.store.catalog import File as FileState
+from anam_py.store.rows import File as FileState
 
 if TYPE_CHECKING:
     from anam_py.store.htm import HTMCore

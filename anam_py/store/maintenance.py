@@ -7,7 +7,7 @@ import numpy as np
 
 from anam_py.store import recovery
 from anam_py.store.batch import shard_of
-from anam_py.store.catalog import Reader, Segment
+from anam_py.store.catalog import Reader
 from anam_py.store.engine import Engine, load_snapshot
 from anam_py.store.records import damage, vector_crc
 from anam_py.store.snapshot import SegmentBlock, Snapshot
@@ -72,7 +72,7 @@ def _catalog_problems(reader: Reader) -> Iterator[Problem]:
 def _segment_problems(snapshot: Snapshot, *, deep: bool) -> Iterator[Problem]:
     for segment, reason in snapshot.missing:
         yield Problem("error", segment.name, f"{segment.rows} rows are not readable: {reason}")
-    last: Segment | None = None
+    last = None
     for block in snapshot.segments:
         segment = block.segment
         ids = block.ids

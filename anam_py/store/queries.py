@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from anam_py import _core, config
 from anam_py.exceptions import HTMError
 from anam_py.store import text
-from anam_py.store.catalog import Entry, Reader
+from anam_py.store.catalog import Reader
 from anam_py.store.engine import Engine, Moved
 from anam_py.store.records import Record, Stored, checked, damage
+from anam_py.store.rows import Entry
 from anam_py.store.snapshot import Snapshot
 
 Hit = tuple[str, float, Record]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from anam_py import _core, config
 from anam_py.exceptions import HTMError
-from anam_py.store.catalog import Entry, Version
+from anam_py.store.rows import Entry, Version
 
 Record: TypeAlias = dict[str, Any]
 

@@ -23,7 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anam_py.exceptions import HTMError
-from anam_py.store import catalog, files
+from anam_py.store import files
+from anam_py.store.rows import Entry, Segment
 
 MAGIC = "anam-segment"
 FORMAT = 1
@@ -96,7 +97,7 @@ class Columns:
     metadata: Strings
 
     @classmethod
-    def of(cls, entries: Sequence[catalog.Entry], vectors: Iterable[NDArray[np.float32]], norms: NDArray[np.float64]) -> Self:
+    def of(cls, entries: Sequence[Entry], vectors: Iterable[NDArray[np.float32]], norms: NDArray[np.float64]) -> Self:
         """Return the columns of entries that ascend by id, with their vectors and norms."""
         count = len(entries)
         return cls(
@@ -124,7 +125,7 @@ def write(
     dimension: int,
     columns: Columns,
     replaces: Sequence[str] = (),
-) -> catalog.Segment:
+) -> Segment:
     """Write rows to a new segment file; returns what the catalog must list (its id is 0).
 
     `replaces` names the segments that this one was merged from, for whoever has to make
@@ -143,7 +144,7 @@ def write(
         raise HTMError(f"cannot build the image of {str(folder / name)!r}: {error}") from error
     files.make_folder(folder)
     files.write_file(folder / name, [image], mode=0o400)
-    return catalog.Segment(
+    return Segment(
         id=0,
         shard=shard,
         name=name,
@@ -166,7 +167,7 @@ class MappedSegment:
     ----------
     path : pathlib.Path
         The file.
-    segment : catalog.Segment
+    segment : Segment
         What the catalog says of it.
     dimension : int
         Of the vectors.
@@ -181,7 +182,7 @@ class MappedSegment:
 
     __slots__ = ("_map", "ids", "norms", "path", "segment", "vectors")
 
-    def __init__(self, path: Path, segment: catalog.Segment, dimension: int) -> None:
+    def __init__(self, path: Path, segment: Segment, dimension: int) -> None:
         self.path = path
         self.segment = segment
         self._map = _map(path, segment.bytes)

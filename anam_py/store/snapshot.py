@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anam_py import _core
-from anam_py.store import catalog
+from anam_py.store.rows import Segment
 from anam_py.store.segment import MappedSegment
 
 
@@ -65,7 +65,7 @@ class SegmentBlock(Block):
         return cls(ids=source.ids, vectors=source.vectors, norms=source.norms, live=len(source.ids), source=source)
 
     @property
-    def segment(self) -> catalog.Segment:
+    def segment(self) -> Segment:
         """What the catalog says of the segment."""
         return self.source.segment
 
@@ -110,7 +110,7 @@ class Snapshot:
 
     segments: tuple[SegmentBlock, ...]
     pending: Block
-    missing: tuple[tuple[catalog.Segment, str], ...] = ()
+    missing: tuple[tuple[Segment, str], ...] = ()
     _starts: list[tuple[int, int]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
