@@ -15,5 +15,6 @@
 
 from anam_py.crawler.crawler import CodeBaseCrawler
 from anam_py.crawler.report import CrawlReport, Reason, Skip
+from anam_py.crawler.search import Hit
 
-__all__ = ["CodeBaseCrawler", "CrawlReport", "Reason", "Skip"]
+__all__ = ["CodeBaseCrawler", "CrawlReport", "Hit", "Reason", "Skip"]

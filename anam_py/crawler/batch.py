@@ -16,10 +16,10 @@ from anam_py.store import Entry, FileState, Ledger
 
 __all__ = ["Batch", "embed"]
 
-# What an interrupt loses at most, and what is held in memory: enough to share one disk sync between many files.
-_MAX_ROWS = 1000
-_MAX_CHARACTERS = 8 * 1024 * 1024
-_MAX_SECONDS = 2.0
+# What an interrupt loses at most, and what is held in memory; large batches spare the store work.
+_MAX_ROWS = 4096
+_MAX_CHARACTERS = 16 * 1024 * 1024
+_MAX_SECONDS = 3.0
 
 
 @dataclass(slots=True)

@@ -12,9 +12,12 @@ from anam_py._validation import check_count, check_path
 from anam_py.crawler.analysis import analyse
 from anam_py.crawler.crawl import Crawl, Request, Step
 from anam_py.crawler.paths import key_prefix, written
+from anam_py.crawler.ranking import Mode
 from anam_py.crawler.reading import Unindexable, read
 from anam_py.crawler.reembedding import check_embedder, reembed
 from anam_py.crawler.report import CrawlReport
+from anam_py.crawler.search import Hit
+from anam_py.crawler.search import search as search_store
 from anam_py.crawler.selection import Selection
 from anam_py.embedding import Embedder, default_embedder
 from anam_py.exceptions import CrawlerError, ValidationError
@@ -276,6 +279,37 @@ class CodeBaseCrawler:
         except Unindexable as error:
             raise CrawlerError(f"{str(path)!r} cannot be taken in: {error}") from None
         return {**analysis.metadata, "path": key, "content": analysis.text, "metadata": analysis.metadata}
+
+    def search(self, text: str, limit: int = 10, mode: Mode = "hybrid") -> list[Hit]:
+        """Find the places in the code that words describe best.
+
+        Parameters
+        ----------
+        text : str
+            Words, as one would say it or as it is called in the code.
+        limit : int, default 10
+            How many hits to return at most.
+        mode : {"hybrid", "lexical", "semantic"}, default "hybrid"
+            Whether the words, the vectors or both decide; names, paths and documentation count in each.
+
+        Returns
+        -------
+        list of Hit
+            Best first. Of one file a couple of hits at most come before those of other files; tests and generated files
+            come later than what they test or are made from, unless the words ask for tests.
+
+        Raises
+        ------
+        ValidationError
+            If an argument is not of its type or range.
+        CrawlerError
+            If the store was indexed with another embedder, unless only words are to decide.
+        HTMError
+            If the store cannot be read.
+        """
+        return search_store(self._htm, self._embedder, text, limit, mode)
+
+    search_async = async_twin(search)
 
     def reembed(self, *, progress_callback: ProgressCallback | None = None) -> int:
         """Embed anew what the store holds with another embedder's vectors, from the texts in the store.

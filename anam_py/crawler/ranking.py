@@ -1,0 +1,172 @@
+"""How candidates are ranked: words and vectors, and what names, paths and summaries say of a definition.
+
+Every signal is a number from 0 to 1, and a score is their weighted mean, so that it can be explained term by term.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from anam_py.crawler.languages import FileType
+from anam_py.crawler.paths import SEPARATOR
+from anam_py.embedding import terms_of
+
+__all__ = ["Candidate", "Mode", "Weights", "ranked"]
+
+Mode: TypeAlias = Literal["hybrid", "lexical", "semantic"]
+Record: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What each signal is worth.
+
+    Attributes
+    ----------
+    lexical : float
+        BM25 of the words: the strongest single signal on code, above all for whole files.
+    vector : float
+        Cosine of the embeddings. The built-in embedder knows shared words only, so it mostly confirms BM25; it makes up for
+        the weight that BM25 gives to one rare word among several.
+    name : float
+        How well the words and the name of the definition, with its file's, are the same set. A definition is what it is
+        called; what merely uses it has another name.
+    path : float
+        How many of the words the folders hold: weak, since folders are named after themes.
+    summary : float
+        How many of the words the first paragraph of the documentation holds: it says what a thing does, in prose as queries are.
+    aside : float
+        What is left of the score of tests and generated files, which repeat the words of what they test or come from.
+    per_file : int
+        How many hits of one file come before those of others, so that one long file does not fill the page.
+    """
+
+    lexical: float = 0.45
+    vector: float = 0.1
+    name: float = 0.25
+    path: float = 0.05
+    summary: float = 0.15
+    aside: float = 0.6
+    per_file: int = 2
+
+
+WEIGHTS = Weights()
+
+
+class Candidate(NamedTuple):
+    """An entry that may be a hit: its record, and its BM25 score and cosine, 0 where it was not found by them."""
+
+    record: Record
+    lexical: float
+    vector: float
+
+
+class Ranked(NamedTuple):
+    """A candidate with its score, and the signals that it is made of."""
+
+    record: Record
+    score: float
+    scores: dict[str, float]
+
+
+def ranked(query: str, candidates: Sequence[Candidate], mode: Mode, weights: Weights = WEIGHTS) -> list[Ranked]:
+    """Return candidates, best first.
+
+    Parameters
+    ----------
+    query : str
+    candidates : sequence of Candidate
+    mode : {"hybrid", "lexical", "semantic"}
+        Which of BM25 and cosine counts; where only one does, it has the weight of both.
+    weights : Weights
+
+    Returns
+    -------
+    list of Ranked
+    """
+    wanted = frozenset(terms_of(query))
+    described = [_described(candidate.record) for candidate in candidates]
+    rarity = _rarity(wanted, described)
+    lexical = _scaled([candidate.lexical for candidate in candidates])
+    vector = _scaled([candidate.vector for candidate in candidates])
+    both = weights.lexical + weights.vector
+    shares = {"hybrid": (weights.lexical, weights.vector), "lexical": (both, 0.0), "semantic": (0.0, both)}[mode]
+    hits = []
+    for candidate, words, cosine, there in zip(candidates, lexical, vector, described, strict=True):
+        scores = {
+            "lexical": words,
+            "vector": cosine,
+            "name": _likeness(wanted, there.name, rarity),
+            "path": _coverage(wanted, there.path, rarity),
+            "summary": _coverage(wanted, there.summary, rarity),
+        }
+        score = shares[0] * words + shares[1] * cosine
+        score += weights.name * scores["name"] + weights.path * scores["path"] + weights.summary * scores["summary"]
+        if _is_aside(candidate.record, wanted):
+            score *= weights.aside
+        hits.append(Ranked(candidate.record, score, scores))
+    hits.sort(key=lambda hit: (-hit.score, hit.record["key"].encode("utf-8")))
+    return _spread(hits, weights.per_file)
+
+
+class _Described(NamedTuple):
+    """The terms by which an entry is called, filed and summarised."""
+
+    name: frozenset[str]
+    path: frozenset[str]
+    summary: frozenset[str]
+
+
+def _described(record: Record) -> _Described:
+    path, _, symbol = record["key"].partition(SEPARATOR)
+    folders, _, file = path.rpartition("/")
+    texts = (f"{file.partition('.')[0]} {symbol}", folders, record["metadata"].get("doc", ""))
+    return _Described(*(frozenset(terms_of(text)) for text in texts))
+
+
+def _rarity(wanted: frozenset[str], described: Sequence[_Described]) -> Callable[[str], float]:
+    """Return how much a term says: the logarithm of how few of the candidates are called or summarised by it.
+
+    All candidates share words with the query, so that a word which few of them are called by is what sets those apart.
+    """
+    count = Counter(term for there in described for term in there.name | (there.summary & wanted))
+    return lambda term: math.log(1 + len(described) / (1 + count[term]))
+
+
+def _likeness(wanted: frozenset[str], there: frozenset[str], rarity: Callable[[str], float]) -> float:
+    """Return how far two sets of terms are the same: 1 if they are.
+
+    The geometric mean of the part of the wanted terms that is there, and of the part of what is there that is wanted.
+    """
+    return math.sqrt(_coverage(wanted, there, rarity) * len(wanted & there) / len(there)) if there else 0.0
+
+
+def _coverage(wanted: frozenset[str], there: frozenset[str], rarity: Callable[[str], float]) -> float:
+    """Return which part of the wanted terms is there, each weighted by its rarity."""
+    shared, whole = (sum(map(rarity, terms)) for terms in (wanted & there, wanted))
+    return shared / whole if shared else 0.0
+
+
+def _is_aside(record: Record, wanted: frozenset[str]) -> bool:
+    file_type = record["metadata"].get("file_type")
+    return file_type == FileType.GENERATED or (file_type == FileType.TEST and "test" not in wanted)
+
+
+def _scaled(scores: Sequence[float]) -> list[float]:
+    """Spread scores over 0 to 1 (min-max)."""
+    low, high = min(scores, default=0.0), max(scores, default=0.0)
+    return [(score - low) / (high - low) if high > low else float(high > 0) for score in scores]
+
+
+def _spread(hits: list[Ranked], per_file: int) -> list[Ranked]:
+    """Put the hits of a file beyond the first few behind all others."""
+    seen: dict[str, int] = {}
+    first: list[Ranked] = []
+    later: list[Ranked] = []
+    for hit in hits:
+        path = hit.record["key"].partition(SEPARATOR)[0]
+        seen[path] = seen.get(path, 0) + 1
+        (first if seen[path] <= per_file else later).append(hit)
+    return first + later
