@@ -4,7 +4,6 @@ An async method is its sync twin run in this pool: :func:`async_twin` derives it
 operation and the event loop is never held.
 """
 
-import asyncio
 import contextvars
 import functools
 import inspect
@@ -74,7 +73,9 @@ def run(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Await
         work; after that the work completes and its result is dropped.
     """
     call = functools.partial(contextvars.copy_context().run, function, *args, **kwargs)
-    return asyncio.wrap_future(_pool.submit(call))
+    from asyncio import wrap_future  # noqa: PLC0415 - whoever awaits has it loaded; the others need not wait for it
+
+    return wrap_future(_pool.submit(call))
 
 
 def async_twin(

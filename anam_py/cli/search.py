@@ -21,7 +21,7 @@ NO_HITS = 1
 @limit_option
 @click.option(
     "--mode",
-    type=click.Choice(["hybrid", "lexical", "vector"]),
+    type=click.Choice(["hybrid", "lexical", "semantic"]),
     default="hybrid",
     show_default=True,
     help="What decides: the words, the vectors, or both.",
