@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn, TypeAlias, get_args
 
 import click
 
@@ -15,20 +15,22 @@ __all__ = ["search", "similar"]
 
 NO_HITS = 1
 
+Mode: TypeAlias = Literal["hybrid", "lexical", "semantic"]  # the crawler's
+
 
 @click.command()
 @click.argument("words", nargs=-1, required=True)
 @limit_option
 @click.option(
     "--mode",
-    type=click.Choice(["hybrid", "lexical", "semantic"]),
+    type=click.Choice(get_args(Mode)),
     default="hybrid",
     show_default=True,
     help="What decides: the words, the vectors, or both.",
 )
 @store_option
 @json_option
-def search(words: tuple[str, ...], limit: int, mode: str, store: Path | None, *, as_json: bool) -> None:
+def search(words: tuple[str, ...], limit: int, mode: Mode, store: Path | None, *, as_json: bool) -> None:
     """Search the indexed code for WORDS, from anywhere inside it.
 
     Exits with status 1 if there are no hits.
