@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from anam_py.store.filters import Condition
 from anam_py.store.rows import File
 
 
@@ -45,5 +46,6 @@ class Batch:
     vectors: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
     norms: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     deletes: Sequence[str] = ()
+    delete_where: Condition | None = None
     ledger: LedgerChange | None = None
     meta: Mapping[str, str] = field(default_factory=dict)

@@ -134,7 +134,7 @@ class Reader:
             parameters = where.parameters
         rows = self.sql.execute(
             f"SELECT rowid, -bm25(lexemes, ?, ?) AS score FROM lexemes WHERE lexemes MATCH ?{chosen} ORDER BY score DESC LIMIT ?",
-            (*weights, expression, *parameters, limit),
+            (*weights, expression, *parameters, min(limit, _MOST_ROWS)),
         )
         return rows.fetchall()
 

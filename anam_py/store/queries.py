@@ -6,6 +6,7 @@ catalog by id, and where the two no longer agree the question is asked again (`M
 
 import json
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from anam_py.exceptions import HTMError
 from anam_py.store import text
 from anam_py.store.catalog import Reader
 from anam_py.store.engine import Engine, Moved
+from anam_py.store.filters import Condition
 from anam_py.store.records import Record, Stored, checked, damage
 from anam_py.store.rows import Entry
 from anam_py.store.snapshot import Snapshot
@@ -27,6 +29,37 @@ _KEY_WEIGHT, _BODY_WEIGHT = 4.0, 1.0
 _FUSED_LEAST, _FUSED_PER_HIT = 100, 10
 # More than the relative errors of two resonances together.
 _ROUNDING = 2.0**-48
+
+
+class Scope(NamedTuple):
+    """Which rows a search is over.
+
+    Attributes
+    ----------
+    where : Condition or None
+        What their metadata must fulfil.
+    partial : bool
+        Whether to pass over segments that cannot be read, instead of raising.
+    """
+
+    where: Condition | None
+    partial: bool
+
+    def of(self, snapshot: Snapshot, reader: Reader) -> Snapshot:
+        """Return the snapshot with only these rows alive."""
+        if snapshot.missing and not self.partial:
+            segment, reason = snapshot.missing[0]
+            raise HTMError(
+                f"{len(snapshot.missing)} of the store's segments cannot be read, first {segment.name} "
+                f"({segment.rows} rows): {reason}; restore a backup, or open the store with "
+                "allow_partial=True to search the rest"
+            )
+        if self.where is None:
+            return snapshot
+        chosen = snapshot.only(np.array(reader.ids(self.where), np.int64))
+        if chosen is None:
+            raise Moved
+        return chosen
 
 
 def fetch(engine: Engine, keys: Sequence[str]) -> list[Stored | None]:
@@ -74,25 +107,28 @@ def history(engine: Engine, key: str) -> list[Record]:
     ]
 
 
-def similar(engine: Engine, query: NDArray[np.float32], limit: int, min_similarity: float, *, partial: bool) -> list[Hit]:
-    """Return the `limit` entries most similar to a vector, by the contract's score and order."""
+def similar(engine: Engine, matrix: NDArray[np.float32], limit: int, min_similarity: float, scope: Scope) -> list[list[Hit]]:
+    """Return the `limit` entries most similar to each row of a matrix, by the contract's score and order."""
     least = -np.inf if min_similarity <= -1.0 else min_similarity  # a cosine may round to less than -1
 
-    def work(snapshot: Snapshot, reader: Reader) -> list[Hit]:
-        _require_whole(snapshot, partial=partial)
-        found = _core.top_k(snapshot.rows(), query, limit, least, threads=_threads())
-        return _hits(reader, snapshot, found, found.score, limit)
+    def work(snapshot: Snapshot, reader: Reader) -> list[list[Hit]]:
+        rows = scope.of(snapshot, reader).rows()
+        results = []
+        for query in matrix:
+            found = _core.top_k(rows, query, limit, least, threads=_threads())
+            results.append(_hits(reader, snapshot, found, found.score, limit))
+        return results
 
     return engine.consistent(work)
 
 
-def resonant(engine: Engine, min_resonance: float, limit: int | None, *, partial: bool) -> list[Hit]:
+def resonant(engine: Engine, min_resonance: float, limit: int | None, scope: Scope) -> list[Hit]:
     """Return the entries whose resonance with the memory's mean field is strongest."""
     least = _least_cosine(min_resonance)
 
     def work(snapshot: Snapshot, reader: Reader) -> list[Hit]:
-        _require_whole(snapshot, partial=partial)
-        count = snapshot.live if limit is None else min(limit, snapshot.live)
+        chosen = scope.of(snapshot, reader)
+        count = chosen.live if limit is None else min(limit, chosen.live)
         if not count:
             return []
         field = engine.mean_field(snapshot)
@@ -101,7 +137,7 @@ def resonant(engine: Engine, min_resonance: float, limit: int | None, *, partial
             # Several cosines can round, or be clipped, to one resonance, or even change places.
             # One row more than asked for shows whether that may happen across the last place.
             wanted += 1
-            found = _field_scores(snapshot, field, wanted, least)
+            found = _field_scores(chosen, field, wanted, least)
             resonance = _core.resonance(found.score)
             order = np.argsort(-resonance, kind="stable")
             if len(order) < wanted or resonance[-1] * (1 + _ROUNDING) < resonance[order[count - 1]]:
@@ -114,12 +150,12 @@ def resonant(engine: Engine, min_resonance: float, limit: int | None, *, partial
     return engine.consistent(work)
 
 
-def matching(engine: Engine, query: str, limit: int) -> list[Hit]:
+def matching(engine: Engine, query: str, limit: int, scope: Scope) -> list[Hit]:
     """Return the entries whose key and text match the words of a query best, by BM25."""
 
     def work(snapshot: Snapshot, reader: Reader) -> list[Hit]:
         with reader.frozen():
-            return _records(reader, snapshot, _lexical(reader, query, limit), limit)
+            return _records(reader, snapshot, _lexical(reader, query, limit, scope.where), limit)
 
     return engine.consistent(work)
 
@@ -130,8 +166,7 @@ def hybrid(
     vector: NDArray[np.float32],
     limit: int,
     weight: float,
-    *,
-    partial: bool,
+    scope: Scope,
 ) -> list[Hit]:
     """Return the entries that are best by words and by vector together.
 
@@ -141,10 +176,9 @@ def hybrid(
     depth = max(_FUSED_LEAST, _FUSED_PER_HIT * limit)
 
     def work(snapshot: Snapshot, reader: Reader) -> list[Hit]:
-        _require_whole(snapshot, partial=partial)
         with reader.frozen():
-            lexical = dict(_lexical(reader, query, depth))
-            found = _core.top_k(snapshot.rows(), vector, depth, threads=_threads())
+            lexical = dict(_lexical(reader, query, depth, scope.where))
+            found = _core.top_k(scope.of(snapshot, reader).rows(), vector, depth, threads=_threads())
             ids = list({*lexical, *_ids(snapshot, found)})
             entries = reader.entries_by_id(ids)
             if len(entries) < len(ids):
@@ -159,7 +193,7 @@ def hybrid(
     return engine.consistent(work)
 
 
-def _lexical(reader: Reader, query: str, limit: int) -> list[tuple[int, float]]:
+def _lexical(reader: Reader, query: str, limit: int, where: Condition | None) -> list[tuple[int, float]]:
     """Return (id, score) of the best matches; more than `limit` where scores tie at the end."""
     expression = text.match_expression(query)
     if expression is None:
@@ -167,7 +201,7 @@ def _lexical(reader: Reader, query: str, limit: int) -> list[tuple[int, float]]:
     wanted = limit
     while True:
         wanted += 1
-        rows = reader.matches(expression, wanted, (_KEY_WEIGHT, _BODY_WEIGHT))
+        rows = reader.matches(expression, wanted, (_KEY_WEIGHT, _BODY_WEIGHT), where)
         if len(rows) < wanted or rows[-1][1] < rows[limit - 1][1]:
             return rows
         wanted *= 2
@@ -244,16 +278,6 @@ def _least_cosine(min_resonance: float) -> float:
         else:
             high = middle
     return low * (1 - _ROUNDING)
-
-
-def _require_whole(snapshot: Snapshot, *, partial: bool) -> None:
-    if snapshot.missing and not partial:
-        segment, reason = snapshot.missing[0]
-        raise HTMError(
-            f"{len(snapshot.missing)} of the store's segments cannot be read, first {segment.name} "
-            f"({segment.rows} rows): {reason}; restore a backup, or open the store with "
-            "allow_partial=True to search the rest"
-        )
 
 
 def _scaled(scores: NDArray[np.float64]) -> NDArray[np.float64]:

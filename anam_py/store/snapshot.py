@@ -34,15 +34,29 @@ class Block:
 
     def without(self, ids: NDArray[np.int64]) -> Self:
         """Return this block with the rows of `ids` (those that are here) dead."""
-        rows = np.searchsorted(self.ids, ids)
-        within = rows < len(self.ids)
-        rows, ids = rows[within], ids[within]
-        rows = rows[self.ids[rows] == ids]
+        rows = self._rows(ids)
         if not len(rows):
             return self
         alive = np.ones(len(self.ids), np.uint8) if self.alive is None else self.alive.copy()
         alive[rows] = 0
         return replace(self, alive=alive, live=int(np.count_nonzero(alive)))
+
+    def only(self, ids: NDArray[np.int64]) -> Self:
+        """Return this block with only the rows of `ids` (those that are here and alive) alive."""
+        alive = np.zeros(len(self.ids), np.uint8)
+        alive[self._rows(ids)] = 1
+        if self.alive is not None:
+            alive &= self.alive
+        return replace(self, alive=alive, live=int(np.count_nonzero(alive)))
+
+    def _rows(self, ids: NDArray[np.int64]) -> NDArray[np.intp]:
+        """Return the rows of those of `ids` (ascending) that are here."""
+        if not len(self.ids):
+            return np.empty(0, np.intp)
+        ids = ids[np.searchsorted(ids, self.ids[0]) : np.searchsorted(ids, self.ids[-1], "right")]
+        rows: NDArray[np.intp] = np.searchsorted(self.ids, ids)
+        found: NDArray[np.intp] = rows[self.ids[rows] == ids]
+        return found
 
     @property
     def nbytes(self) -> int:
@@ -151,8 +165,13 @@ class Snapshot:
         dead = np.unique(np.fromiter(ids, np.int64))
         if not len(dead):
             return self
-        segments = tuple(_without(block, dead) for block in self.segments)
-        return Snapshot(segments, _without(self.pending, dead), self.missing)
+        segments = tuple(block.without(dead) for block in self.segments)
+        return Snapshot(segments, self.pending.without(dead), self.missing)
+
+    def only(self, ids: NDArray[np.int64]) -> "Snapshot | None":
+        """Return this snapshot with only the rows of `ids` (ascending) alive; None if it lacks one of them."""
+        chosen = Snapshot(tuple(block.only(ids) for block in self.segments), self.pending.only(ids), self.missing)
+        return chosen if chosen.live == len(ids) or self.missing else None
 
     def with_pending(self, pending: Block) -> "Snapshot":
         """Return this snapshot with another pending block, its dead rows still dead."""
@@ -166,14 +185,7 @@ class Snapshot:
         return Snapshot(tuple(segments), self.pending, missing)
 
 
-B = TypeVar("B", bound=Block)
 A = TypeVar("A", bound=np.generic)
-
-
-def _without(block: B, ids: NDArray[np.int64]) -> B:
-    if not len(block.ids) or ids[-1] < block.ids[0] or ids[0] > block.ids[-1]:
-        return block
-    return block.without(ids)
 
 
 def _grown(array: NDArray[A], used: int, capacity: int) -> NDArray[A]:

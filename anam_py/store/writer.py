@@ -285,6 +285,10 @@ class WritingEngine(Engine):
             found = writer.entries(batch.deletes)
             self._retire(found.values(), effects)
             write.deleted = len(found)
+        if batch.delete_where:
+            ids = writer.ids(batch.delete_where)
+            self._retire(writer.entries_by_id(ids).values(), effects)
+            write.deleted += len(ids)
         keys = [put.key for put in batch.puts]
         known = writer.entries(keys) if keys else {}
         versions = {key: entry.version for key, entry in known.items()}
