@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -73,3 +73,61 @@ def oracle_search(
         (key, float(score)) for key, score in zip(vectors, scores, strict=True) if score >= min_similarity or min_similarity <= -1
     ]
     return sorted(hits, key=lambda hit: (-hit[1], hit[0].encode()))[:limit]
+
+
+def oracle_filter(metadata: dict[str, Any], where: dict[str, Any]) -> bool:
+    """Return whether metadata fulfils a `where` filter, by evaluating it as its description reads."""
+    for key, value in where.items():
+        if key == "$and":
+            fulfilled = all(oracle_filter(metadata, part) for part in value)
+        elif key == "$or":
+            fulfilled = any(oracle_filter(metadata, part) for part in value)
+        elif key == "$not":
+            fulfilled = not oracle_filter(metadata, value)
+        else:
+            operators = value if isinstance(value, dict) else {"$eq": value}
+            there, found = _at(metadata, key.split("."))
+            fulfilled = all(_fulfils(there, found, sign, operand) for sign, operand in operators.items())
+        if not fulfilled:
+            return False
+    return True
+
+
+def _at(value: Any, labels: list[str]) -> tuple[bool, Any]:
+    for label in labels:
+        if not isinstance(value, dict) or label not in value:
+            return False, None
+        value = value[label]
+    return True, value
+
+
+def _fulfils(there: bool, found: Any, sign: str, operand: Any) -> bool:  # noqa: PLR0911
+    if sign == "$exists":
+        return there == operand
+    if sign in ("$ne", "$nin"):
+        return not _fulfils(there, found, "$eq" if sign == "$ne" else "$in", operand)
+    if not there:
+        return False
+    if sign == "$eq":
+        return _same(found, operand)
+    if sign == "$in":
+        return any(_same(found, item) for item in operand)
+    if sign == "$contains":
+        inside = isinstance(found, list) and any(_same(item, operand) for item in found)
+        return inside or (isinstance(found, str) and isinstance(operand, str) and operand in found)
+    if sign == "$prefix":
+        return isinstance(found, str) and found.startswith(operand)
+    if _kind(found) != _kind(operand) or _kind(found) not in ("text", "number"):
+        return False
+    left, right = (found.encode(), operand.encode()) if isinstance(found, str) else (found, operand)
+    return bool({"$gt": left > right, "$gte": left >= right, "$lt": left < right, "$lte": left <= right}[sign])
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return "bool"
+    return "number" if isinstance(value, int | float) else "text" if isinstance(value, str) else type(value).__name__
+
+
+def _same(found: Any, operand: Any) -> bool:
+    return _kind(found) == _kind(operand) and found == operand

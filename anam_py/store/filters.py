@@ -81,7 +81,9 @@ class _Compiler:
             if not isinstance(value, list) or not value:
                 raise ValidationError(f'{name}["{key}"] must be a list of at least one filter, got {describe(value)}')
             parts = [self.all_of(part, f'{name}["{key}"][{i}]', depth + 1) for i, part in enumerate(value)]
-            return _joined(key[1:].upper(), [part if part.sql else Condition("1", ()) for part in parts])
+            if key == "$and":
+                return _joined("AND", parts)
+            return _joined("OR", [part if part.sql else Condition("1", ()) for part in parts])
         if key == "$not":
             part = self.all_of(value, f'{name}["$not"]', depth + 1)
             return Condition(f"NOT ({part.sql or 1})", part.parameters)
