@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 try:
-    from anam_py._core import resonance as _resonance
-    from anam_py._core import scan as _scan
-    from anam_py._core import tokens as _tokens
+    import anam_py._core.resonance as _resonance
+    import anam_py._core.scan as _scan
+    import anam_py._core.tokens as _tokens
 except ModuleNotFoundError as error:
     raise ImportError(
         "the compiled core of anam_py is missing: install the package (pip install .), "

@@ -16,6 +16,12 @@ def test_the_core_has_openmp_on_linux() -> None:
     assert _core.OPENMP is True
 
 
+def test_a_core_that_is_not_built_says_how_to_build_it() -> None:
+    program = "import sys; sys.modules['anam_py._core.scan'] = None; import anam_py._core"
+    result = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=False)
+    assert "ImportError: the compiled core of anam_py is missing: install the package (pip install .)" in result.stderr
+
+
 def test_threads_are_bounded_by_the_request_and_by_openmp() -> None:
     program = "from anam_py import _core; print([_core.effective_threads(n) for n in (-1, 0, 1, 2, 99)])"
     result = subprocess.run(
