@@ -79,9 +79,6 @@ class StoreLock:
             self._owner.touch(0o600)
             self._owner.write_text(json.dumps({"pid": os.getpid(), "time": time.time()}))
 
-    def __del__(self) -> None:  # where an interrupt came between taking the lock and using it
-        self.close()
-
     def release(self) -> None:
         """Give the lock up; a second call does nothing."""
         if self._descriptor is not None:

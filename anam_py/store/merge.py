@@ -110,12 +110,11 @@ class Merger(threading.Thread):
         """Look for something to merge, soon."""
         self._wake.set()
 
-    def stop(self, *, wait: bool = True) -> None:
+    def stop(self) -> None:
         """Finish the merge under way, if any, and end."""
         self._stopping.set()
         self._wake.set()
-        if wait:
-            self.join()
+        self.join()
 
     def paused(self) -> AbstractContextManager[object]:
         """Hold merges back, so that no file is there that its commit has yet to name."""

@@ -98,15 +98,8 @@ class WritingEngine(Engine):
         self._queue = WorkQueue()
         self._thread = threading.Thread(target=self._run, name="anam-writer", daemon=True)
         self._merger = merge.Merger(self)
-        try:
-            self._thread.start()
-            self._merger.start()
-        except BaseException:  # an interrupt; whichever has started ends
-            self._queue.put(None)
-            self._merger.stop(wait=False)
-            super().close()
-            lock.release()
-            raise
+        self._thread.start()
+        self._merger.start()
         for block in self._snapshot.missing:
             log.error("segment %s is not readable: %s", block[0].name, block[1])
 
@@ -156,7 +149,6 @@ class WritingEngine(Engine):
         with self._closing:
             if self._released:
                 return
-            # An interrupt may end this anywhere; a second call goes on from there.
             self._merger.stop()
             with self._submitting:
                 if not self._closed:
