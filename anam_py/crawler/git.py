@@ -84,7 +84,10 @@ def list_files(folder: Path, top: Path) -> Listing:
         output.close()
         return Listing(f"git failed: {errors.decode(errors='replace').strip().partition(chr(10))[0] or status}")
     output.seek(0)
-    unreadable = tuple((os.fsdecode(found[1]), found[2].decode(errors="replace")) for found in _UNREADABLE.finditer(errors))
+    above = "".join(f"{part}/" for part in folder.relative_to(top).parts)
+    unreadable = tuple(
+        (os.fsdecode(found[1]).removeprefix(above), found[2].decode(errors="replace")) for found in _UNREADABLE.finditer(errors)
+    )
     return Listing("", output, unreadable)
 
 

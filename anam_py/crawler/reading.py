@@ -61,7 +61,7 @@ class Unindexable(Exception):
     """A file that cannot be taken in, with the reason."""
 
     def __init__(self, reason: Reason, detail: str = "") -> None:
-        super().__init__(reason, detail)
+        super().__init__(f"{reason}: {detail}" if detail else str(reason))
         self.reason = reason
         self.detail = detail
 
@@ -137,7 +137,8 @@ def _read_once(path: str, max_bytes: int) -> Content | None:
             raise Unindexable(Reason.OVERSIZED, f"{before.st_size:,} bytes, the limit is {max_bytes:,}")
         data = file.read(max_bytes + 1)
         after = os.fstat(file.fileno())
-    return Content(data, after) if moment(before) == moment(after) and len(data) == after.st_size else None
+    unchanged = (before.st_mtime_ns, *moment(before)) == (after.st_mtime_ns, *moment(after))
+    return Content(data, after) if unchanged and len(data) == after.st_size else None
 
 
 def decode(data: bytes, max_line_bytes: int) -> Text:
