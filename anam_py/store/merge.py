@@ -8,16 +8,19 @@ commit takes the writer's time.
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from anam_py.exceptions import HTMError
 from anam_py.store import recovery, segment
 from anam_py.store.segment import Columns, MappedSegment, Strings
-from anam_py.store.snapshot import SegmentBlock
+from anam_py.store.snapshot import SegmentBlock, Snapshot
 
 if TYPE_CHECKING:
     from anam_py.store.writer import WritingEngine
@@ -105,6 +108,8 @@ class Merger(threading.Thread):
         self._wake = threading.Event()
         self._merging = threading.Lock()
         self._stopping = threading.Event()
+        self._asking = threading.Lock()
+        self._compactions: deque[Future[None]] = deque()
 
     def wake(self) -> None:
         """Look for something to merge, soon."""
@@ -112,7 +117,8 @@ class Merger(threading.Thread):
 
     def stop(self) -> None:
         """Finish the merge under way, if any, and end."""
-        self._stopping.set()
+        with self._asking:
+            self._stopping.set()
         self._wake.set()
         self.join()
 
@@ -121,17 +127,23 @@ class Merger(threading.Thread):
         return self._merging
 
     def compact(self) -> None:
-        """Merge all that can be merged, in the calling thread."""
-        with self._merging:
-            for shard, blocks in by_shard(self._engine.snapshot().segments).items():
-                for run in whole(blocks):
-                    merge(self._engine, shard, run)
+        """Merge all that can be merged; returns once that is done."""
+        wanted: Future[None] = Future()
+        with self._asking:
+            if self._stopping.is_set():
+                raise HTMError("the store is closed; open it again with HTMCore(path)")
+            self._compactions.append(wanted)
+        self._wake.set()
+        wanted.result()
 
     def run(self) -> None:
         while True:
             self._wake.wait()
             self._wake.clear()
-            if self._stopping.is_set():
+            ending = self._stopping.is_set()
+            while self._compactions:
+                self._resolve(self._compactions.popleft())
+            if ending:
                 return
             try:
                 while not self._stopping.is_set() and self._merge_one():
@@ -141,20 +153,38 @@ class Merger(threading.Thread):
                     log.warning("merging failed, the store goes on without: %s", error)
                 self._engine.background_error = str(error)
 
+    def _resolve(self, wanted: "Future[None]") -> None:
+        try:
+            with self._merging:
+                for shard, blocks in by_shard(self._engine.snapshot()).items():
+                    for run in whole(blocks):
+                        if self._stopping.is_set():
+                            raise HTMError("the store was closed while it was being compacted; nothing is lost")
+                        merge(self._engine, shard, run)
+        except BaseException as error:  # noqa: BLE001 - goes to whoever waits for it
+            wanted.set_exception(error)
+        else:
+            wanted.set_result(None)
+
     def _merge_one(self) -> bool:
         with self._merging:
-            for shard, blocks in by_shard(self._engine.snapshot().segments).items():
+            for shard, blocks in by_shard(self._engine.snapshot()).items():
                 if run := choose(blocks):
                     merge(self._engine, shard, run)
                     return True
         return False
 
 
-def by_shard(blocks: Sequence[SegmentBlock]) -> dict[int, list[SegmentBlock]]:
-    """Return segments grouped by shard, ascending by id."""
+def by_shard(snapshot: Snapshot) -> dict[int, list[SegmentBlock]]:
+    """Return the segments of each shard that is whole, ascending by id.
+
+    A missing segment may come back; one merged from its neighbours would then overlap it.
+    """
     groups: dict[int, list[SegmentBlock]] = {}
-    for block in blocks:
+    for block in snapshot.segments:
         groups.setdefault(block.segment.shard, []).append(block)
+    for segment_row, _ in snapshot.missing:
+        groups.pop(segment_row.shard, None)
     return groups
 
 

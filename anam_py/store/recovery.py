@@ -181,9 +181,13 @@ def unlink_dead(folder: Path, writer: Writer) -> None:
     """Unlink the files of dead segments, and then drop their rows."""
     dead = writer.segments("dead")
     gone = [s for s in dead if files.remove(shard_folder(folder, s.shard) / s.name)]
-    for shard in {segment.shard for segment in gone}:
-        if shard_folder(folder, shard).is_dir():
-            files.sync_folder(shard_folder(folder, shard))
+    for shard in {shard_folder(folder, segment.shard) for segment in gone}:
+        try:
+            files.sync_folder(shard)
+        except FileNotFoundError:  # with its segments
+            pass
+        except OSError as error:
+            raise files.translated(shard, "sync", error) from error
     if gone:
         with writer.transaction():
             writer.drop_segments(segment.id for segment in gone)

@@ -64,8 +64,13 @@ def acquire(folder: Path, shards: int, dimension: int, durability: str, *, read_
     try:
         return opening.result()
     except KeyboardInterrupt:
-        opening.add_done_callback(lambda opened: opened.exception() or release(opened.result()))
+        opening.add_done_callback(_give_back)
         raise
+
+
+def _give_back(opened: Future[Engine]) -> None:
+    if not opened.exception():
+        release(opened.result())
 
 
 def release(engine: Engine) -> None:

@@ -265,6 +265,10 @@ class WritingEngine(Engine):
         paths: list[Path] = []
         try:
             yield paths
+        except CatalogSyncError:
+            # The commit may be on the disk all the same, and be found there after a crash. If it
+            # is not, the files go to the quarantine when the store is next opened.
+            raise
         except BaseException:
             for path in paths:
                 files.remove(path)
@@ -409,20 +413,24 @@ class WritingEngine(Engine):
         self._merger.wake()
 
     def replace_segments(self, old: Sequence[SegmentBlock], new: SegmentBlock | None) -> None:
-        """Commit a merge of `old` (as they were when it began) to `new`."""
+        """Commit a merge of `old` (as they were when it began) to `new`, whose file goes if that fails."""
+        job = Job(lambda: self._replace_segments(old, new))
         try:
-            self.run(lambda: self._replace_segments(old, new))
-        except BaseException:
+            self._submit(job)
+        except HTMError:
             if new is not None:
                 files.remove(new.source.path)
             raise
+        job.future.result()
 
     def _replace_segments(self, old: Sequence[SegmentBlock], new: SegmentBlock | None) -> None:
-        self._require_sound()
         ids = [block.segment.id for block in old]
         left_out = [i for block in old for i in block.dead_ids.tolist()]
         with self._commit_lock:
-            with self._writer.transaction(durable=True):
+            with self._new_files() as paths, self._writer.transaction(durable=True):
+                if new is not None:
+                    paths.append(new.source.path)
+                self._require_sound()
                 if new is not None:
                     new.source.segment = self._writer.insert_segment(new.source.segment)
                 self._writer.kill_segments(ids)
@@ -435,7 +443,12 @@ class WritingEngine(Engine):
                 dead = np.concatenate([block.dead_ids for block in now])
                 added.append(new.without(np.sort(dead)))
             self._snapshot = self._snapshot.with_segments(added, ids)
-        recovery.unlink_dead(self.folder, self._writer)
+        try:
+            recovery.unlink_dead(self.folder, self._writer)
+        except HTMError as error:  # they stay listed as dead, until the next merge or opening
+            self._breaks(error)
+            log.warning("removing merged segments of %s failed: %s", self.folder, error)
+            self.background_error = str(error)
 
     def _look_after(self) -> None:
         """Flush when the pending rows have grown enough; a failure is reported, not raised."""
