@@ -29,7 +29,8 @@ PYTHON = """
 (function_definition name: (identifier) @name body: (block) @body) @function
 (class_definition name: (identifier) @name body: (block) @body) @class
 (module . (comment)* . (expression_statement . (string) @doc .))
-(_ name: (_) body: (block . (comment)* . (expression_statement . (string) @doc .)))
+(function_definition body: (block . (comment)* . (expression_statement . (string) @doc .)))
+(class_definition body: (block . (comment)* . (expression_statement . (string) @doc .)))
 (comment) @comment
 (import_statement name: (dotted_name) @import)
 (import_statement name: (aliased_import name: (dotted_name) @import))
