@@ -1,9 +1,9 @@
 # `make demo` shows what anam_py does, `make test` that it does it. Each sets up .venv by itself and needs nothing but
 # python3 >= 3.11, a C compiler and make. Another interpreter: `make test PYTHON=python3.13 VENV=.venv-3.13`.
 
-PYTHON ?= python3
-VENV   ?= .venv
-PYTEST ?= -n auto --dist loadscope
+PYTHON      ?= python3
+VENV        ?= .venv
+PYTESTFLAGS ?= -n auto --dist loadscope
 
 BIN    := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
@@ -17,7 +17,7 @@ demo: $(VENV)/.test
 	$(BIN)/python scripts/demo.py
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest $(PYTEST)
+	$(BIN)/python -m pytest $(PYTESTFLAGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -25,7 +25,7 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/mypy tests/typing/api.py
 	$(BIN)/cython-lint anam_py
-	$(BIN)/numpydoc lint $$(git ls-files 'anam_py/*.py')
+	$(BIN)/numpydoc lint $$(find anam_py -name '*.py')
 
 bench: $(VENV)/.dev
 	$(BIN)/asv machine --yes --config asv_benchmarks/asv.conf.json

@@ -4,10 +4,15 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 
 from anam_py import config
+
+# No deadline: the machine may be busy with something else.
+hypothesis.settings.register_profile("anam_py", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("anam_py")
 
 
 @pytest.fixture(autouse=True)
