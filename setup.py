@@ -7,6 +7,7 @@ Environment:
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import warnings
@@ -53,8 +54,13 @@ OPENMP = {
     "msvc": (Flags(("/openmp",)),),
 }
 
-# Apple's clang has no OpenMP of its own; these are where Homebrew (Arm, Intel) and MacPorts put LLVM's.
-LIBOMP_PREFIXES = ("/opt/homebrew/opt/libomp", "/usr/local/opt/libomp", "/opt/local/lib/libomp")
+# Apple's clang has no OpenMP of its own. LLVM's may stand in CFLAGS and LDFLAGS, or where Homebrew (Arm, Intel) and MacPorts
+# put it.
+LIBOMP_FOLDERS = (
+    ("/opt/homebrew/opt/libomp/lib", "/opt/homebrew/opt/libomp/include"),
+    ("/usr/local/opt/libomp/lib", "/usr/local/opt/libomp/include"),
+    ("/opt/local/lib/libomp", "/opt/local/include/libomp"),
+)
 
 TRIVIAL_PROGRAM = "int main(void) { return 0; }\n"
 OPENMP_PROGRAM = """\
@@ -68,19 +74,14 @@ int main(void) {
 """
 
 
-def libomp_flags():
-    """Give one candidate for each folder of this Mac that holds libomp."""
-    prefixes = [Path(prefix) for prefix in LIBOMP_PREFIXES]
-    return tuple(
-        Flags(
-            ("-Xpreprocessor", "-fopenmp", f"-I{include}"),
-            (f"-L{lib}", "-lomp", f"-Wl,-rpath,{lib}"),
-        )
-        for prefix in prefixes
-        for lib in (prefix / "lib", prefix)
-        for include in (prefix / "include", Path("/opt/local/include/libomp"))
-        if (lib / "libomp.dylib").exists() and (include / "omp.h").exists()
-    )
+def macos_openmp():
+    """List the candidates for a Mac: libomp where the compiler already looks, then in each folder that has it."""
+    compile_args = ("-Xpreprocessor", "-fopenmp")
+    candidates = [Flags(compile_args, ("-lomp",))]
+    for lib, include in LIBOMP_FOLDERS:
+        if Path(lib, "libomp.dylib").exists():
+            candidates.append(Flags((*compile_args, f"-I{include}"), (f"-L{lib}", "-lomp", f"-Wl,-rpath,{lib}")))
+    return candidates
 
 
 class BuildCore(build_ext):
@@ -109,7 +110,7 @@ class BuildCore(build_ext):
             return []
         candidates = OPENMP.get(self.compiler.compiler_type, ())
         if sys.platform == "darwin":
-            candidates += libomp_flags()
+            candidates = [*candidates, *macos_openmp()]
         for choice in candidates:
             if self._works(choice, OPENMP_PROGRAM):
                 return [choice]
@@ -126,7 +127,9 @@ class BuildCore(build_ext):
         source.write_text(program)
         try:
             objects = self.compiler.compile([str(source)], output_dir=str(folder), extra_postargs=list(flags.compile))
-            self.compiler.link_executable(objects, str(folder / "probe"), extra_postargs=list(flags.link))
+            # Unlike the command that links extensions, distutils' command for programs leaves out LDFLAGS.
+            ldflags = shlex.split(os.environ.get("LDFLAGS", ""))
+            self.compiler.link_executable(objects, str(folder / "probe"), extra_postargs=[*ldflags, *flags.link])
         except (CompileError, LinkError):
             return False
         # A program for another machine cannot run here; that it links has to do.
