@@ -372,7 +372,7 @@ def _foreign_array(value: Any) -> npt.NDArray[Any]:
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(value, torch.Tensor):
         tensor = value.detach().cpu()
-        if tensor.dtype is torch.bfloat16:  # NumPy has no such type; float32 holds it exactly
+        if tensor.is_floating_point() and tensor.element_size() < 4:  # NumPy lacks most such types; float32 holds them exactly
             tensor = tensor.float()
         return np.asarray(tensor.numpy(force=True))
     if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
