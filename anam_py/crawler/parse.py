@@ -8,6 +8,7 @@ import re
 import sys
 from bisect import bisect_left
 from dataclasses import dataclass, field
+from itertools import accumulate
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -21,9 +22,10 @@ __all__ = ["MAX_SYMBOLS", "Symbol", "Syntax", "parse"]
 
 # A parse takes linear time, but up to 10 µs a byte where all is wrong.
 MAX_PARSED_BYTES = 1024 * 1024
-# Each symbol takes some 150 bytes of its file's metadata, which may have 1 MiB.
+# A file's metadata, which names each symbol twice, may have 1 MiB.
 MAX_SYMBOLS = 2000
 MAX_NAME = 200
+_MAX_NAME_BYTES = 128 * 1024
 MAX_SIGNATURE = 300
 # tree-sitter's queries look for the next named sibling of each node: quadratic in a run of tokens without any.
 _MAX_TOKEN_RUN = 5000
@@ -149,12 +151,12 @@ def parse(text: str, grammar: str) -> Syntax:
         return Syntax(notes=(f"not parsed: more than {_MAX_TOKEN_RUN:,} tokens in a row without structure",))
     found = _sorted_out(source, tree_sitter.QueryCursor(query).matches(root))
     notes = ["syntax errors"] if root.has_error else []
-    if len(found.definitions) > MAX_SYMBOLS:
-        notes.append(f"only the first {MAX_SYMBOLS:,} of {len(found.definitions):,} symbols are listed")
-        del found.definitions[MAX_SYMBOLS:]
     comments = _read_comments(source, found.comments)
     doc = _gather(found) or comment_summary(_opening(source, comments))
-    symbols = tuple(_symbol(source, definition, comments) for definition in found.definitions)
+    listed = _listed(found.definitions)
+    if len(listed) < len(found.definitions):
+        notes.append(f"only the first {len(listed):,} of {len(found.definitions):,} symbols are listed")
+    symbols = tuple(_symbol(source, definition, comments) for definition in listed)
     return Syntax(symbols, tuple(found.imports), doc, comments.lines, tuple(notes))
 
 
@@ -233,6 +235,12 @@ def _gather(found: _Findings) -> str:
         else:
             next((each for each in reversed(around) if each.kind in _CALLABLE), file).decisions += 1
     return file.doc
+
+
+def _listed(definitions: list[_Definition]) -> list[_Definition]:
+    """Return as many definitions as a file's metadata has room for."""
+    sizes = accumulate(len(definition.name.encode("utf-8")) for definition in definitions[:MAX_SYMBOLS])
+    return definitions[: sum(size <= _MAX_NAME_BYTES for size in sizes)]
 
 
 def _read_comments(source: bytes, nodes: "list[tree_sitter.Node]") -> _Comments:

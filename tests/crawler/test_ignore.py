@@ -4,11 +4,12 @@ import time
 from pathlib import Path
 
 import pytest
+from trees import make_tree
+
 from anam_py.crawler import ignore
 from anam_py.crawler.ignore import parse_rule, parse_rules, read_rules
 from anam_py.crawler.selection import Selection
 from anam_py.crawler.walk import Walk
-from trees import make_tree
 
 
 @pytest.mark.parametrize(
@@ -39,7 +40,7 @@ from trees import make_tree
         ("[", "[", None),
     ],
 )
-def test_a_rule_means_what_gitignore_says(rules: str, path: str, expected: bool | None) -> None:  # noqa: FBT001
+def test_a_rule_means_what_gitignore_says(rules: str, path: str, expected: bool | None) -> None:
     assert parse_rules(rules.encode()).verdict(path, folder=False) is expected
 
 

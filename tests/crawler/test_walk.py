@@ -7,11 +7,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from trees import GIT_ENVIRONMENT, git, make_repository, make_tree, random_rule, random_tree, skips, walked
+
 from anam_py.crawler import git as listing
 from anam_py.crawler.selection import Selection
 from anam_py.crawler.walk import Walk
 from anam_py.exceptions import ValidationError
-from trees import GIT_ENVIRONMENT, git, make_repository, make_tree, random_rule, random_tree, skips, walked
 
 
 def listed_by_git(root: Path) -> list[str]:
@@ -64,8 +65,8 @@ def test_repositories_inside_one_another_each_have_their_own_rules(tmp_path: Pat
     git(outer, "submodule", "add", "-q", "../library", "vendored")
     make_repository(outer / "clone", {".gitignore": "*.txt\n", "b.txt": "", "b.log": ""})
     assert walked(outer) == [
-        ".gitignore", ".gitmodules", "clone/.gitignore", "clone/b.log", "main.c", "main.o", "vendored/.gitignore", "vendored/lib.c",
-        "vendored/main.log",
+        ".gitignore", ".gitmodules", "clone/.gitignore", "clone/b.log", "main.c", "main.o", "vendored/.gitignore",
+        "vendored/lib.c", "vendored/main.log",
     ]  # fmt: skip
 
 

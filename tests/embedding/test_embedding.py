@@ -1,0 +1,76 @@
+"""The embedder that is built in: what it promises, and that it finds what it should."""
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from anam_py.embedding import Embedder, HashingEmbedder, default_embedder, terms_of
+from anam_py.exceptions import ValidationError
+
+TEXTS = ["def parse_args(argv): ...", "Parse the command line arguments.", "", "the if return", "größe_in_px", "x" * 10_000]
+
+
+def test_it_is_an_embedder() -> None:
+    embedder = default_embedder()
+    assert isinstance(embedder, Embedder)
+    assert (embedder.name, embedder.dimension) == ("hash-1", 768)
+    assert default_embedder() is embedder
+
+
+def test_rows_are_unit_float32_and_zero_for_texts_without_terms() -> None:
+    vectors = default_embedder().embed(TEXTS)
+    assert vectors.shape == (6, 768)
+    assert vectors.dtype == np.float32
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx([1, 1, 0, 0, 1, 1])
+    assert default_embedder().embed([]).shape == (0, 768)
+
+
+def test_a_vector_depends_on_its_text_alone() -> None:
+    vectors = default_embedder().embed(TEXTS)
+    for text, vector in zip(TEXTS, vectors, strict=True):
+        assert np.array_equal(HashingEmbedder().embed([text], "query")[0], vector)
+
+
+def test_vectors_are_the_same_in_every_process_and_thread() -> None:
+    vectors = default_embedder().embed(TEXTS)
+    program = f"from anam_py.embedding import default_embedder; print(default_embedder().embed({TEXTS!r}).tobytes().hex())"
+    environment = {"PYTHONHASHSEED": "7", "ANAM_THREAD_POOL_SIZE": "1"}
+    there = subprocess.run([sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
+    assert bytes.fromhex(there) == vectors.tobytes()
+    with ThreadPoolExecutor(4) as pool:
+        assert all(np.array_equal(found, vectors) for found in pool.map(default_embedder().embed, [TEXTS] * 20))
+
+
+def test_texts_that_share_terms_are_closer() -> None:
+    code, prose, other = default_embedder().embed([TEXTS[0], TEXTS[1], "class Widget: def draw(self): self.paint()"])
+    assert code @ prose > 0.3
+    assert abs(code @ other) < 0.2
+
+
+@pytest.mark.parametrize(
+    ("text", "terms"),
+    [
+        ("parse parses parsed parsing parser", ["pars"] * 5),
+        ("compress compression compressor compresses", ["compress"] * 4),
+        ("HTTPServerError", ["http", "serv", "err"]),
+        ("self.return_value = the_value2", ["value"[:-1], "value"[:-1], "2"]),
+        ("running stopped losses status this is", ["run", "stop", "los", "status"]),
+        ("queries query files_io", ["query", "query", "fil", "io"]),
+        ("größen", ["größen"]),
+        ("", []),
+    ],
+)
+def test_terms_are_stems_of_the_sub_tokens_that_say_something(text: str, terms: list[str]) -> None:
+    assert terms_of(text) == terms
+
+
+def test_arguments_are_checked() -> None:
+    with pytest.raises(ValidationError, match="texts must be a sequence of str, got str"):
+        default_embedder().embed("text")
+    with pytest.raises(ValidationError, match="texts must be a sequence of str, got list"):
+        default_embedder().embed(["text", 7])  # type: ignore[list-item]
+    with pytest.raises(ValidationError, match="kind must be 'document' or 'query', got 'both'"):
+        default_embedder().embed(["text"], "both")  # type: ignore[arg-type]
