@@ -91,7 +91,7 @@ class CrawlReport:
 
     @property
     def files(self) -> int:
-        """Files that are in the index, or would be."""
+        """How many files are in the index, or would be."""
         return self.new + self.changed + self.unchanged
 
     @property

@@ -84,7 +84,7 @@ class Engine:
 
     @property
     def pending_bytes(self) -> int:
-        """Bytes of the rows that are in no segment yet."""
+        """How many bytes of rows are in no segment yet."""
         raise NotImplementedError
 
     def orphans(self) -> list[str]:

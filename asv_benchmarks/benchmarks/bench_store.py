@@ -92,10 +92,10 @@ class Get(StoreBenchmark):
         self.keys = (f"src/{i * 7919 % rows}.py" for i in count())
         self.htm.get_embedding("src/0.py")
 
-    def time_get_cached(self, rows: int) -> None:  # noqa: ARG002  asv passes all parameters
+    def time_get_cached(self, rows: int) -> None:
         self.htm.get_embedding("src/0.py")
 
-    def time_get(self, rows: int) -> None:  # noqa: ARG002
+    def time_get(self, rows: int) -> None:
         self.htm.clear_cache()
         self.htm.get_embedding(next(self.keys))
 
@@ -117,13 +117,13 @@ class Search(StoreBenchmark):
         super().teardown()
         configure_ffi(self.settings)
 
-    def time_search_similar(self, rows: int, threads: int) -> None:  # noqa: ARG002
+    def time_search_similar(self, rows: int, threads: int) -> None:
         self.htm.search_similar(self.one, 10, -1.0)
 
-    def time_query_by_resonance(self, rows: int, threads: int) -> None:  # noqa: ARG002
+    def time_query_by_resonance(self, rows: int, threads: int) -> None:
         self.htm.query_by_resonance(0.0, 10)
 
-    def peakmem_search_similar(self, rows: int, threads: int) -> None:  # noqa: ARG002
+    def peakmem_search_similar(self, rows: int, threads: int) -> None:
         self.htm.search_similar(self.one, 10, -1.0)
 
 
@@ -138,12 +138,12 @@ class Start(StoreBenchmark):
         self.htm = HTMCore(store_of(rows), read_only=True)
         self.path = Path(store_of(rows)).resolve()
 
-    def time_open(self, rows: int) -> None:  # noqa: ARG002
+    def time_open(self, rows: int) -> None:
         # Another handle would share the engine that is open already.
         self.htm.close()
         self.htm = HTMCore(self.path, read_only=True)
 
-    def time_new_process_to_first_answer(self, rows: int) -> None:  # noqa: ARG002
+    def time_new_process_to_first_answer(self, rows: int) -> None:
         run(
             f"import numpy, anam_py; htm = anam_py.HTMCore({os.fspath(self.path)!r}, read_only=True);"
             f"htm.search_similar(numpy.ones({DIMENSION}, numpy.float32), 10, -1.0)"
@@ -162,4 +162,4 @@ class Import:
 
 def run(program: str) -> None:
     """Run a program in a new interpreter."""
-    subprocess.run([sys.executable, "-c", program], check=True)  # noqa: S603
+    subprocess.run([sys.executable, "-c", program], check=True)
