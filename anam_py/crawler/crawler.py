@@ -16,7 +16,7 @@ from anam_py.crawler.ranking import Mode
 from anam_py.crawler.reading import Unindexable, read
 from anam_py.crawler.reembedding import check_embedder, reembed
 from anam_py.crawler.report import CrawlReport
-from anam_py.crawler.search import Hit
+from anam_py.crawler.search import Hit, Where
 from anam_py.crawler.search import search as search_store
 from anam_py.crawler.selection import Selection
 from anam_py.embedding import Embedder, default_embedder
@@ -280,7 +280,7 @@ class CodeBaseCrawler:
             raise CrawlerError(f"{str(path)!r} cannot be taken in: {error}") from None
         return {**analysis.metadata, "path": key, "content": analysis.text, "metadata": analysis.metadata}
 
-    def search(self, text: str, limit: int = 10, mode: Mode = "hybrid") -> list[Hit]:
+    def search(self, text: str, limit: int = 10, mode: Mode = "hybrid", where: Where | None = None) -> list[Hit]:
         """Find the places in the code that words describe best.
 
         Parameters
@@ -291,6 +291,8 @@ class CodeBaseCrawler:
             How many hits to return at most.
         mode : {"hybrid", "lexical", "semantic"}, default "hybrid"
             Whether the words, the vectors or both decide; names, paths and documentation count in each.
+        where : dict, optional
+            What the metadata of a hit must be, as for `HTMCore.search_text`: ``{"language": "python", "kind": "function"}``.
 
         Returns
         -------
@@ -307,7 +309,7 @@ class CodeBaseCrawler:
         HTMError
             If the store cannot be read.
         """
-        return search_store(self._htm, self._embedder, text, limit, mode)
+        return search_store(self._htm, self._embedder, text, limit, mode, where)
 
     search_async = async_twin(search)
 

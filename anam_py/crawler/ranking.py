@@ -89,7 +89,7 @@ def ranked(query: str, candidates: Sequence[Candidate], mode: Mode, weights: Wei
     wanted = frozenset(terms_of(query))
     described = [_described(candidate.record) for candidate in candidates]
     rarity = _rarity(wanted, described)
-    lexical = _scaled([candidate.lexical for candidate in candidates])
+    lexical = _scaled([candidate.lexical for candidate in candidates], low=0.0)  # of an entry without any of the words
     vector = _scaled([candidate.vector for candidate in candidates])
     both = weights.lexical + weights.vector
     shares = {"hybrid": (weights.lexical, weights.vector), "lexical": (both, 0.0), "semantic": (0.0, both)}[mode]
@@ -154,10 +154,10 @@ def _is_aside(record: Record, wanted: frozenset[str]) -> bool:
     return file_type == FileType.GENERATED or (file_type == FileType.TEST and "test" not in wanted)
 
 
-def _scaled(scores: Sequence[float]) -> list[float]:
-    """Spread scores over 0 to 1 (min-max)."""
-    low, high = min(scores, default=0.0), max(scores, default=0.0)
-    return [(score - low) / (high - low) if high > low else float(high > 0) for score in scores]
+def _scaled(scores: Sequence[float], low: float | None = None) -> list[float]:
+    """Spread scores over 0 to 1, from the least, or a given one, to the greatest."""
+    least, most = min(scores, default=0.0) if low is None else low, max(scores, default=0.0)
+    return [(score - least) / (most - least) if most > least else float(most > 0) for score in scores]
 
 
 def _spread(hits: list[Ranked], per_file: int) -> list[Ranked]:

@@ -3,7 +3,7 @@
 import re
 from bisect import bisect_right
 from itertools import accumulate
-from typing import Any, NamedTuple, cast, get_args
+from typing import Any, NamedTuple, TypeAlias, cast, get_args
 
 import numpy as np
 
@@ -15,10 +15,12 @@ from anam_py.embedding import Embedder, terms_of
 from anam_py.exceptions import ValidationError
 from anam_py.store import HTMCore
 
-__all__ = ["Hit", "search"]
+__all__ = ["Hit", "Where", "search"]
+
+Where: TypeAlias = dict[str, Any]
 
 # How many candidates each of words and vectors brings: the ranking rules look no further.
-_LEAST_CANDIDATES = 600
+_LEAST_CANDIDATES = 400
 _CANDIDATES_PER_HIT = 10
 _SNIPPET_LINES = 8
 
@@ -56,7 +58,7 @@ class Hit(NamedTuple):
     snippet: str
 
 
-def search(htm: HTMCore, embedder: Embedder, text: object, limit: object, mode: object) -> list[Hit]:
+def search(htm: HTMCore, embedder: Embedder, text: object, limit: object, mode: object, where: Where | None) -> list[Hit]:
     """Find what `CodeBaseCrawler.search` documents."""
     query = check_text(text, "text")
     if query is None:
@@ -67,15 +69,18 @@ def search(htm: HTMCore, embedder: Embedder, text: object, limit: object, mode: 
     chosen = cast("Mode", mode)
     if chosen != "lexical":
         check_embedder(htm, embedder)
-    candidates = _candidates(htm, embedder, query, max(_LEAST_CANDIDATES, _CANDIDATES_PER_HIT * count), chosen)
+    depth = max(_LEAST_CANDIDATES, _CANDIDATES_PER_HIT * count)
+    candidates = _candidates(htm, embedder, query, depth, chosen, where)
     return [_hit(htm, query, each) for each in ranked(query, candidates, chosen)[:count]]
 
 
-def _candidates(htm: HTMCore, embedder: Embedder, query: str, depth: int, mode: Mode) -> list[Candidate]:
+def _candidates(
+    htm: HTMCore, embedder: Embedder, query: str, depth: int, mode: Mode, where: Where | None = None
+) -> list[Candidate]:
     """Return what words and vectors find of the crawler's entries; what users stored themselves is not code."""
-    by_words = htm.search_text(query, depth) if mode != "semantic" else []
+    by_words = htm.search_text(query, depth, where=where) if mode != "semantic" else []
     vector = embedder.embed([query], "query")[0] if mode != "lexical" else np.zeros(0)
-    by_vector = htm.search_similar(vector, depth, -1.0) if vector.any() else []
+    by_vector = htm.search_similar(vector, depth, -1.0, where=where) if vector.any() else []
     lexical = {key: score for key, score, _ in by_words}
     cosine = {key: score for key, score, _ in by_vector}
     records = {key: record for key, _, record in (*by_words, *by_vector)}
