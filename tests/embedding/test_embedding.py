@@ -57,7 +57,7 @@ def test_texts_that_share_terms_are_closer() -> None:
         ("compress compression compressor compresses", ["compress"] * 4),
         ("HTTPServerError", ["http", "serv", "err"]),
         ("self.return_value = the_value2", ["value"[:-1], "value"[:-1], "2"]),
-        ("running stopped losses status this is", ["run", "stop", "los", "status"]),
+        ("running stopped losses status this is", ["run", "stop", "loss", "status"]),
         ("queries query files_io", ["query", "query", "fil", "io"]),
         ("größen", ["größen"]),
         ("", []),
