@@ -4,6 +4,7 @@
 PYTHON      ?= python3
 VENV        ?= .venv
 PYTESTFLAGS ?= -n auto --dist loadscope
+ASVFLAGS    ?=
 
 BIN    := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
@@ -29,7 +30,7 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/asv machine --yes --config asv_benchmarks/asv.conf.json
-	$(BIN)/asv run --config asv_benchmarks/asv.conf.json --python=same --show-stderr $(ASV)
+	$(BIN)/asv run --config asv_benchmarks/asv.conf.json --python=same --show-stderr $(ASVFLAGS)
 
 clean:
 	rm -rf build dist .venv .venv-* *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .asv asv_benchmarks/.asv
