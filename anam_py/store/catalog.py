@@ -58,11 +58,10 @@ class Reader:
         (version,) = self.sql.execute("PRAGMA user_version").fetchone()
         if version > FORMAT:
             raise HTMError(f"the store has format {version}, this anam_py reads up to {FORMAT}; upgrade anam_py")
-        features = json.loads(self.meta().get("features", "{}"))
-        needed = features.get("required", []) + (features.get("required_to_write", []) if writing else [])
-        if needed:
+        required, required_to_write, tables = _features(self.meta())
+        if needed := required + (required_to_write if writing else []):
             raise HTMError(f"the store needs {', '.join(map(repr, needed))}, which this anam_py does not have; upgrade anam_py")
-        if strange := _strange_objects(self.sql, set(features.get("tables", ()))):
+        if strange := _strange_objects(self.sql, set(tables)):
             raise HTMError(
                 f"the catalog does not have the tables of format {version} ({', '.join(strange)}); "
                 "it was changed by something else, restore a backup"
@@ -122,7 +121,18 @@ class Reader:
 
     def text(self, key: str) -> str | None:
         row = self.sql.execute("SELECT zlib FROM texts WHERE id = (SELECT id FROM entries WHERE key = ?)", (key,)).fetchone()
-        return None if row is None else text.decompress(row[0])
+        try:
+            return None if row is None else text.decompress(row[0])
+        except text.DamagedTextError as error:
+            raise HTMError(f"the text of {key!r} is damaged: {error}; restore a backup or store it again") from error
+
+    def texts(self) -> Iterator[tuple[int, str, bytes]]:
+        """Iterate over (id, key, stored form) of every text."""
+        return self.sql.execute("SELECT texts.id, key, zlib FROM texts JOIN entries USING (id)")
+
+    def superseded(self) -> Iterator[Version]:
+        """Iterate over every version in the history."""
+        return map(Version._make, self.sql.execute(f"SELECT {_VERSION} FROM history"))
 
     def matches(
         self, expression: str, limit: int, weights: tuple[float, float], where: Condition | None = None
@@ -144,7 +154,7 @@ class Reader:
             " WHERE state = ? ORDER BY shard, first_id",
             (state,),
         )
-        return [Segment._make((*row[:6], json.loads(row[6]), *row[7:])) for row in rows]
+        return [Segment._make((*row[:6], _layout(row[6]), *row[7:])) for row in rows]
 
     def dead(self) -> list[int]:
         return [row[0] for row in self.sql.execute("SELECT id FROM dead ORDER BY id")]
@@ -255,12 +265,15 @@ class Writer(Reader):
         texts = self.sql.execute(
             f"SELECT texts.id, key, zlib FROM texts JOIN entries USING (id) WHERE id IN {chosen}", chunk
         ).fetchall()
-        self.sql.executemany(
-            "INSERT INTO lexemes(lexemes, rowid, key, body) VALUES ('delete', ?, ?, ?)",
-            [(i, *text.indexed(key, text.decompress(blob))) for i, key, blob in texts],
-        )
         if texts:
             self.sql.execute(f"DELETE FROM texts WHERE id IN {chosen}", chunk)
+            try:
+                self.sql.executemany(
+                    "INSERT INTO lexemes(lexemes, rowid, key, body) VALUES ('delete', ?, ?, ?)",
+                    [(i, *text.indexed(key, text.decompress(blob))) for i, key, blob in texts],
+                )
+            except text.DamagedTextError:  # only its own tokens could take it out
+                self.rebuild_lexemes()
         self.sql.execute(
             f"INSERT INTO history SELECT {_VERSION} FROM entries WHERE id IN {chosen}",
             chunk,
@@ -302,12 +315,10 @@ class Writer(Reader):
     def rebuild_lexemes(self) -> None:
         """Index every text anew with this version's tokens."""
         self.sql.execute("INSERT INTO lexemes(lexemes) VALUES ('delete-all')")
-        rows = self.sql.execute("SELECT texts.id, key, zlib FROM texts JOIN entries USING (id)")
-        while batch := rows.fetchmany(1000):
-            self.sql.executemany(
-                "INSERT INTO lexemes(rowid, key, body) VALUES (?, ?, ?)",
-                [(i, *text.indexed(key, text.decompress(blob))) for i, key, blob in batch],
-            )
+        for i, key, blob in self.texts():
+            with contextlib.suppress(text.DamagedTextError):
+                columns = text.indexed(key, text.decompress(blob))
+                self.sql.execute("INSERT INTO lexemes(rowid, key, body) VALUES (?, ?, ?)", (i, *columns))
         self.set_meta("lexemes", text.LEXEMES)
 
     def checkpoint(self) -> None:
@@ -350,6 +361,10 @@ class Catalog:
             finally:
                 writer.sql.close()
         path.chmod(0o600)
+
+    def translating(self) -> contextlib.AbstractContextManager[None]:
+        """Raise SQLite's errors inside as HTMErrors that say what to do."""
+        return translated(self._path)
 
     def open_writer(self, durability: str) -> Writer:
         """Open the one connection that writes."""
@@ -437,6 +452,27 @@ def _open_writer(path: Path, mode: str, durability: str) -> Writer:
         connection.close()
         raise
     return Writer(connection, path, durability)
+
+
+def _features(meta: dict[str, str]) -> list[list[str]]:
+    """Return names of what a store requires, what it requires to be written, and tables of optional features."""
+    try:
+        features = json.loads(meta["features"])
+        found = [features[name] for name in ("required", "required_to_write", "tables")]
+        if not all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in found):
+            raise TypeError(f"not lists of names: {found}")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise HTMError(f"the catalog does not say what features it has ({error!r}); restore a backup") from error
+    return found
+
+
+def _layout(body: str) -> dict[str, int]:
+    """Return the byte offsets of a segment's datasets; none where they cannot be told."""
+    try:
+        layout = json.loads(body)
+        return {name: offset for name, offset in layout.items() if type(offset) is int}
+    except (ValueError, AttributeError, RecursionError):
+        return {}
 
 
 def _strange_objects(connection: sqlite3.Connection, optional: set[str]) -> list[str]:

@@ -71,7 +71,13 @@ class Engine:
                     return work(snapshot, reader)
                 except Moved:
                     continue
-        return self._undisturbed(work)
+        try:
+            return self._undisturbed(work)
+        except Moved:
+            raise HTMError(
+                f"the catalog and the segments of {str(self.folder)!r} do not agree; run verify() to see "
+                "where, and restore a backup"
+            ) from None
 
     def mean_field(self, snapshot: Snapshot) -> NDArray[np.float32]:
         """Return the normalised mean of a snapshot's unit vectors, shape (D,); zero where it vanishes."""
@@ -141,8 +147,9 @@ class ReadingEngine(Engine):
             self._lock = threading.Lock()
             self._watch = self.catalog.reading()
             self._reader = self._watch.__enter__()
-            self._reader.check(writing=False)
-            recovery.require_match(marker, self._reader.meta(), folder)
+            with self.catalog.translating():
+                self._reader.check(writing=False)
+                recovery.require_match(marker, self._reader.meta(), folder)
             self._seen = -1
             self._snapshot: Snapshot | None = None
         except BaseException:
@@ -150,7 +157,7 @@ class ReadingEngine(Engine):
             raise
 
     def snapshot(self) -> Snapshot:
-        with self._lock:
+        with self._lock, self.catalog.translating():
             return self._refreshed()
 
     @property
@@ -182,7 +189,7 @@ class ReadingEngine(Engine):
         return self._snapshot
 
     def _undisturbed(self, work: Callable[[Snapshot, Reader], T]) -> T:
-        with self._lock, self._reader.frozen():
+        with self._lock, self.catalog.translating(), self._reader.frozen():
             snapshot, _ = load_snapshot(self, self._reader, self._snapshot)
             return work(snapshot, self._reader)
 

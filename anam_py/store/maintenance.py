@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from anam_py.store import recovery
+from anam_py.store import recovery, text
 from anam_py.store.batch import shard_of
 from anam_py.store.catalog import Reader
 from anam_py.store.engine import Engine, load_snapshot
@@ -54,16 +54,25 @@ def verify(engine: Engine, *, deep: bool = True) -> list[Problem]:
     with engine.catalog.reading() as reader, reader.frozen():
         snapshot, _ = load_snapshot(engine, reader, known)
         return [
-            *_catalog_problems(reader),
+            *_catalog_problems(reader, deep=deep),
             *_segment_problems(snapshot, deep=deep),
             *_row_problems(reader, snapshot, engine.marker.shards, deep=deep),
             *orphans,
         ]
 
 
-def _catalog_problems(reader: Reader) -> Iterator[Problem]:
+def _catalog_problems(reader: Reader, *, deep: bool) -> Iterator[Problem]:
     for message in reader.integrity_problems():
         yield Problem("error", recovery.CATALOG, message)
+    if deep:
+        for version in reader.superseded():
+            if problem := damage(version):
+                yield Problem("error", version.key, f"the {problem} of its version {version.version} are damaged")
+        for _, key, blob in reader.texts():
+            try:
+                text.decompress(blob)
+            except text.DamagedTextError as error:
+                yield Problem("error", key, f"its text is damaged: {error}")
     counts = reader.table_counts()
     if counts["texts"] != counts["lexemes_docsize"]:
         yield Problem("error", "lexemes", f"{counts['lexemes_docsize']} texts are indexed, {counts['texts']} are stored")

@@ -5,6 +5,7 @@ catalog by id, and where the two no longer agree the question is asked again (`M
 """
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -63,30 +64,41 @@ class Scope(NamedTuple):
 
 
 def fetch(engine: Engine, keys: Sequence[str]) -> list[Stored | None]:
-    """Return what is stored under each key."""
-    engine.check_usable()
-    found = {}
-    if not engine.read_only:  # a reader must look for commits first
-        found = {key: stored for key in keys if (stored := engine.cache.get(key))}
-    missing = [key for key in keys if key not in found]
+    """Return what is stored under each key, all of one moment."""
+    if len(keys) == 1:
+        return [_fetch_one(engine, keys[0])]
 
     def work(snapshot: Snapshot, reader: Reader) -> dict[str, Stored]:
         generation = engine.cache.generation
-        cached = {key: stored for key in missing if (stored := engine.cache.get(key))}
-        wanted = [key for key in missing if key not in cached]
-        if len(wanted) == 1:
-            entry = reader.entry(wanted[0])
-            entries = {} if entry is None else {entry.key: entry}
-        else:
-            entries = reader.entries(wanted)
-        fresh = {key: _stored(snapshot, entry) for key, entry in entries.items()}
-        for stored in fresh.values():
-            engine.cache.offer(stored, generation)
-        return cached | fresh
+        with reader.frozen():
+            entries = reader.entries(keys)
+        found = {}
+        for key, entry in entries.items():
+            stored = engine.cache.get(key)
+            if stored is None or stored.entry.id != entry.id:
+                stored = _stored(snapshot, entry)
+                engine.cache.offer(stored, generation)
+            found[key] = stored
+        return found
 
-    if missing:
-        found |= engine.consistent(work)
+    found = engine.consistent(work)
     return [found.get(key) for key in keys]
+
+
+def _fetch_one(engine: Engine, key: str) -> Stored | None:
+    engine.check_usable()
+    if not engine.read_only and (stored := engine.cache.get(key)):  # a reader must look for commits first
+        return stored
+
+    def work(snapshot: Snapshot, reader: Reader) -> Stored | None:
+        generation = engine.cache.generation
+        if (stored := engine.cache.get(key)) or (entry := reader.entry(key)) is None:
+            return stored
+        stored = _stored(snapshot, entry)
+        engine.cache.offer(stored, generation)
+        return stored
+
+    return engine.consistent(work)
 
 
 def history(engine: Engine, key: str) -> list[Record]:
@@ -116,7 +128,7 @@ def similar(engine: Engine, matrix: NDArray[np.float32], limit: int, min_similar
         results = []
         for query in matrix:
             found = _core.top_k(rows, query, limit, least, threads=_threads())
-            results.append(_hits(reader, snapshot, found, found.score, limit))
+            results.append(_hits(reader, snapshot, query, found, found.score, limit))
         return results
 
     return engine.consistent(work)
@@ -145,7 +157,7 @@ def resonant(engine: Engine, min_resonance: float, limit: int | None, scope: Sco
             wanted *= 2
         order = order[resonance[order] >= min_resonance]
         found = _core.Candidates(found.block[order], found.row[order], found.score[order])
-        return _hits(reader, snapshot, found, resonance[order], count)
+        return _hits(reader, snapshot, field, found, resonance[order], count)
 
     return engine.consistent(work)
 
@@ -155,7 +167,7 @@ def matching(engine: Engine, query: str, limit: int, scope: Scope) -> list[Hit]:
 
     def work(snapshot: Snapshot, reader: Reader) -> list[Hit]:
         with reader.frozen():
-            return _records(reader, snapshot, _lexical(reader, query, limit, scope.where), limit)
+            return _records(reader, snapshot, _lexical(reader, snapshot, query, limit, scope), limit)
 
     return engine.consistent(work)
 
@@ -177,7 +189,7 @@ def hybrid(
 
     def work(snapshot: Snapshot, reader: Reader) -> list[Hit]:
         with reader.frozen():
-            lexical = dict(_lexical(reader, query, depth, scope.where))
+            lexical = dict(_lexical(reader, snapshot, query, depth, scope))
             found = _core.top_k(scope.of(snapshot, reader).rows(), vector, depth, threads=_threads())
             ids = list({*lexical, *_ids(snapshot, found)})
             entries = reader.entries_by_id(ids)
@@ -193,28 +205,37 @@ def hybrid(
     return engine.consistent(work)
 
 
-def _lexical(reader: Reader, query: str, limit: int, where: Condition | None) -> list[tuple[int, float]]:
+def _lexical(reader: Reader, snapshot: Snapshot, query: str, limit: int, scope: Scope) -> list[tuple[int, float]]:
     """Return (id, score) of the best matches; more than `limit` where scores tie at the end."""
     expression = text.match_expression(query)
     if expression is None:
         return []
-    wanted = limit
+    passing_over = scope.partial and bool(snapshot.missing)
+    wanted = sys.maxsize - 1 if passing_over else limit
     while True:
         wanted += 1
-        rows = reader.matches(expression, wanted, (_KEY_WEIGHT, _BODY_WEIGHT), where)
+        rows = reader.matches(expression, wanted, (_KEY_WEIGHT, _BODY_WEIGHT), scope.where)
         if len(rows) < wanted or rows[-1][1] < rows[limit - 1][1]:
-            return rows
+            break
         wanted *= 2
+    if passing_over:
+        entries = reader.entries_by_id(i for i, _ in rows)
+        rows = [(i, score) for i, score in rows if not snapshot.missing_from(entries[i].shard, i)]
+    # One that only showed where the ties end might have ties of its own, which are not here.
+    return [row for row in rows if row[1] >= rows[limit - 1][1]] if len(rows) > limit else rows
 
 
 def _hits(
     reader: Reader,
     snapshot: Snapshot,
+    query: NDArray[np.float32],
     found: _core.Candidates,
     scores: NDArray[np.float64],
     limit: int,
 ) -> list[Hit]:
+    """Return the records of rows found by their cosine with a query, and ordered by scores made of it."""
     ids = _ids(snapshot, found)
+    cosines = dict(zip(ids, found.score.tolist(), strict=True))
     if len(ids) > limit:
         # Only the rows that tie at the last place need their keys to be told apart.
         last = scores[limit - 1]
@@ -225,17 +246,28 @@ def _hits(
             raise Moved
         tied.sort(key=lambda i: keys[i].encode())
         ids = [*ids[:above], *tied[: limit - above]]
-    return _records(reader, snapshot, zip(ids, scores[: len(ids)].tolist(), strict=True), limit)
+    hits = []
+    for entry, score in _best(reader, zip(ids, scores[: len(ids)].tolist(), strict=True), limit):
+        stored = _stored(snapshot, entry)
+        # Checksums guard vectors; ids and norms of a segment are guarded by what comes of them.
+        if query.any() and _core.pair_cosine(stored.vector, query) != cosines[entry.id]:
+            raise HTMError(f"the norm of {entry.key!r} is damaged; run verify() to see what else is, and restore a backup")
+        hits.append((entry.key, score, stored.record()))
+    return hits
 
 
 def _records(reader: Reader, snapshot: Snapshot, scored: Iterable[tuple[int, float]], limit: int) -> list[Hit]:
     """Return the best of (id, score) pairs with their records, by (-score, key)."""
+    return [(entry.key, score, _stored(snapshot, entry).record()) for entry, score in _best(reader, scored, limit)]
+
+
+def _best(reader: Reader, scored: Iterable[tuple[int, float]], limit: int) -> list[tuple[Entry, float]]:
     scores = dict(scored)
     entries = reader.entries_by_id(scores)
     if len(entries) < len(scores):
         raise Moved
     best = sorted(entries.values(), key=lambda entry: (-scores[entry.id], entry.key.encode()))
-    return [(e.key, scores[e.id], _stored(snapshot, e).record()) for e in best[:limit]]
+    return [(entry, scores[entry.id]) for entry in best[:limit]]
 
 
 def _stored(snapshot: Snapshot, entry: Entry) -> Stored:

@@ -35,6 +35,14 @@ class Marker(NamedTuple):
     shards: int
     dimension: int
 
+    @classmethod
+    def recorded(cls, meta: dict[str, str]) -> Self:
+        """Return what a catalog says its store is."""
+        try:
+            return cls(meta["uuid"], int(meta["shards"]), int(meta["dimension"]))
+        except (KeyError, ValueError) as error:
+            raise HTMError(f"the catalog does not say what its store is ({error!r}); restore a backup") from error
+
     def write(self, folder: Path) -> None:
         """Write the marker of a new store."""
         body = {"magic": _MAGIC, "format": _MARKER_FORMAT, **self._asdict()}
@@ -54,7 +62,7 @@ class Marker(NamedTuple):
             return None
         except OSError as error:
             raise files.translated(path, "read", error) from error
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise HTMError(
                 f"{str(path)!r} is not a marker of anam_py ({error}); restore a backup or run HTMCore.repair(path)"
             ) from error
@@ -135,18 +143,23 @@ def _unfinished(path: Path, *, has_segments: bool) -> Marker | None:
                     f"{str(path.parent / MARKER)!r} is missing, but the store has data; "
                     "restore a backup or run HTMCore.repair(path)"
                 )
-            meta = reader.meta()
-            return Marker(meta["uuid"], int(meta["shards"]), int(meta["dimension"]))
+            return Marker.recorded(reader.meta())
     finally:
         catalog.close()
 
 
 def require_match(marker: Marker, meta: dict[str, str], folder: Path) -> None:
     """Raise HTMError unless marker and catalog belong together."""
-    if meta.get("uuid") != marker.uuid:
+    recorded = Marker.recorded(meta)
+    if recorded.uuid != marker.uuid:
         raise HTMError(
             f"{str(folder)!r} holds the marker of store {marker.uuid} and the catalog of store "
-            f"{meta.get('uuid')}; they were mixed up, restore a backup"
+            f"{recorded.uuid}; they were mixed up, restore a backup"
+        )
+    if recorded != marker:
+        raise HTMError(
+            f"the marker in {str(folder)!r} says {marker.shards} shards and {marker.dimension} dimensions, the catalog "
+            f"{recorded.shards} and {recorded.dimension}; the marker is damaged, restore a backup"
         )
 
 

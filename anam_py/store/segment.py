@@ -214,7 +214,7 @@ class MappedSegment:
     def _array(self, name: str, count: int) -> NDArray[Any]:
         dtype = np.dtype(_TYPES[name])
         offset = self.segment.layout.get(name, -1)
-        if offset < 0 or count < 0 or offset + count * dtype.itemsize > self.segment.bytes:
+        if offset < 0 or count < 1 or offset + count * dtype.itemsize > self.segment.bytes:
             raise HTMError(
                 f"segment {str(self.path)!r}: the catalog's layout of {name!r} lies outside the file; "
                 "restore a backup or run HTMCore.repair(path)"

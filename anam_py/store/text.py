@@ -14,14 +14,21 @@ LEXEMES = f"1, Unicode {unicodedata.unidata_version}"
 _MOST_WORDS = 256
 
 
+class DamagedTextError(Exception):
+    """A stored form of a text is not what was stored."""
+
+
 def compress(text: str) -> bytes:
     """Return the stored form of a text."""
     return zlib.compress(text.encode("utf-8"), 1)
 
 
 def decompress(blob: bytes) -> str:
-    """Return the text of a stored form."""
-    return zlib.decompress(blob).decode("utf-8")
+    """Return the text of a stored form; DamagedTextError if it is none."""
+    try:
+        return zlib.decompress(blob).decode("utf-8")
+    except (zlib.error, ValueError) as error:
+        raise DamagedTextError(str(error)) from error
 
 
 def indexed(key: str, text: str) -> tuple[str, str]:

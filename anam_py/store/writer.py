@@ -72,12 +72,14 @@ class WritingEngine(Engine):
             try:
                 with catalog.reading() as reader:
                     reader.check(writing=True)
-                self._writer = catalog.open_writer(durability)
-                recovery.require_match(marker, self._writer.meta(), folder)
-                if set_aside := recovery.tidy(folder, self._writer):
-                    log.warning("set aside in quarantine: %s", ", ".join(set_aside))
-                super().__init__(folder, marker, catalog)
-                self._snapshot, self._pending = load_snapshot(self, self._writer)
+                    recovery.require_match(marker, reader.meta(), folder)
+                with catalog.translating():
+                    self._writer = catalog.open_writer(durability)
+                    if set_aside := recovery.tidy(folder, self._writer):
+                        log.warning("set aside in quarantine: %s", ", ".join(set_aside))
+                    super().__init__(folder, marker, catalog)
+                    self._snapshot, self._pending = load_snapshot(self, self._writer)
+                    self._next_id = self._writer.last_id() + 1
             except BaseException:
                 catalog.close()
                 raise
@@ -87,7 +89,6 @@ class WritingEngine(Engine):
         self.durability = durability
         self.background_error: str | None = None
         self._lock = lock
-        self._next_id = self._writer.last_id() + 1
         self._broken: str | None = None
         self._retry_flush_at = 0.0
         self._commit_lock = threading.Lock()
@@ -395,11 +396,10 @@ class WritingEngine(Engine):
         self._require_sound()
         alive = slice(None) if pending.alive is None else pending.alive.astype(bool)
         ids, vectors, norms = pending.ids[alive], pending.vectors[alive], pending.norms[alive]
-        found = self._writer.entries_by_id(ids.tolist())
-        entries = [found[int(i)] for i in ids]
         try:
             with self._commit_lock:
                 with self._new_files() as paths, self._writer.transaction(durable=True):
+                    entries = self._entries_of(ids)
                     blocks = self._write_segments(entries, vectors, norms, paths) if entries else []
                     self._writer.drop_pending(int(pending.ids[-1]))
                     self._writer.drop_dead(pending.dead_ids.tolist())
@@ -411,6 +411,12 @@ class WritingEngine(Engine):
             raise
         self.background_error = None
         self._merger.wake()
+
+    def _entries_of(self, ids: NDArray[np.int64]) -> list[Entry]:
+        found = self._writer.entries_by_id(ids.tolist())
+        if len(found) < len(ids):
+            raise HTMError("pending rows have lost their entries; the catalog is damaged, restore a backup")
+        return [found[i] for i in ids.tolist()]
 
     def replace_segments(self, old: Sequence[SegmentBlock], new: SegmentBlock | None) -> None:
         """Commit a merge of `old` (as they were when it began) to `new`, whose file goes if that fails."""
@@ -444,7 +450,8 @@ class WritingEngine(Engine):
                 added.append(new.without(np.sort(dead)))
             self._snapshot = self._snapshot.with_segments(added, ids)
         try:
-            recovery.unlink_dead(self.folder, self._writer)
+            with self.catalog.translating():
+                recovery.unlink_dead(self.folder, self._writer)
         except HTMError as error:  # they stay listed as dead, until the next merge or opening
             self._breaks(error)
             log.warning("removing merged segments of %s failed: %s", self.folder, error)

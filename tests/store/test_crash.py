@@ -113,13 +113,17 @@ def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 WRITING = """
-import os, signal, sys, threading
+import contextlib, os, signal, sys, threading
 import numpy as np
 from anam_py.exceptions import HTMError
 from anam_py.store import HTMCore
 htm = HTMCore(sys.argv[1], dimension=4)
 for i in range(20):
     htm.store_embedding(f"key {i}", [1, 2, 3, i], {"n": i}, text=f"word {i}")
+def read_until_closed():
+    with contextlib.suppress(HTMError):
+        while True:
+            htm.get_embedding("key 1")
 """
 
 
@@ -134,7 +138,7 @@ for i in range(20):
         "other = HTMCore(sys.argv[1] + '2', dimension=4); other.store_embedding('a', [1, 2, 3, 4], {})",
         "htm.loop = htm",
         "threading.Thread(target=htm.compact).start()",
-        "threading.Thread(target=lambda: [htm.get_embedding('key 1') for _ in range(200)], daemon=True).start()",
+        "threading.Thread(target=read_until_closed, daemon=True).start()",
         "import asyncio; asyncio.run(htm.store_embedding_async('key 20', [1, 2, 3, 4], {}))",
         "import atexit; atexit.register(htm.store_embedding, 'key 20', [1, 2, 3, 4], {})",
     ],
