@@ -55,7 +55,7 @@ class Batch:
     def full(self) -> bool:
         """Whether it is time to commit."""
         return (
-            len(self._drafts) + len(self._forget) + len(self._files) >= _MAX_ROWS
+            len(self._drafts) + len(self._forget) + len(self._gone) + len(self._files) >= _MAX_ROWS
             or self._characters >= _MAX_CHARACTERS
             or time.monotonic() - self._started >= _MAX_SECONDS
         )

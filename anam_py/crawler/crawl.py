@@ -1,7 +1,7 @@
 """One crawl: walk, recognise what has not changed, analyse what has, commit in batches, forget what is gone."""
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,17 +12,13 @@ from anam_py.crawler.drafts import file_draft, symbol_drafts
 from anam_py.crawler.known import EMPTY, INDEXED, KnownFiles, ledger_of, skipped_row
 from anam_py.crawler.paths import SEPARATOR, fits
 from anam_py.crawler.reading import Content, Unindexable, read
-from anam_py.crawler.report import CrawlReport, Reason, Skip
+from anam_py.crawler.report import CHANGED, NEW, UNCHANGED, CrawlReport, Reason, Skip
 from anam_py.crawler.selection import Selection
 from anam_py.crawler.walk import FoundFile, Walk
 from anam_py.embedding import Embedder
 from anam_py.store import FileState, HTMCore, diff_ops
 
 __all__ = ["Crawl", "Request", "Step"]
-
-NEW = "new"
-CHANGED = "changed"
-UNCHANGED = "unchanged"
 
 # What may pass: the file is probably still there, and what is known of it probably still true.
 _TRANSIENT = (Reason.UNREADABLE, Reason.CHANGING)
@@ -116,11 +112,16 @@ class Crawl:
         passed_over = tuple(walk.skipped)
         for skip in passed_over:
             self._pass_over(skip)
+            if self._batch.full:
+                yield Step(0, len(found), "", self._commit())
         for done, file in enumerate(found, 1):
             self._take(file)
             yield Step(done, len(found), file.key, self._commit() if self._batch.full else [])
             self._report.seconds = time.perf_counter() - started
-        self._forget_missing(found, passed_over)
+        for row in self._missing(found, passed_over):
+            self._forget(row)
+            if self._batch.full:
+                yield Step(len(found), len(found), "", self._commit())
         yield Step(len(found), len(found), "", self._commit())
         self._report.seconds = time.perf_counter() - started
         self._report.complete = True
@@ -161,17 +162,18 @@ class Crawl:
             result["embedding"] = record["embedding"]["values"]
         elif row.outcome == INDEXED and file.key not in self._htm:
             return False
-        self._report.unchanged += 1
+        self._report.count(UNCHANGED)
         self._report.empty += row.outcome == EMPTY
         self._batch.add(None if content is None else self._known.refreshed(row, content.status), result)
         return True
 
     def _index(self, row: FileState | None, key: str, content: Content, analysis: Analysis) -> None:
         status = self._compared(row, analysis)
-        setattr(self._report, status, getattr(self._report, status) + 1)
+        self._report.count(status)
         own = file_draft(key, analysis, self._embedder.name)
         result = _result(key, analysis.text, own.metadata, status) if self._request.results else None
-        if not self._request.store:
+        if not self._request.store or status == UNCHANGED:
+            self._report.empty += self._request.store
             self._batch.add(None, result)
             return
         fresh = self._known.row(key, content.status, analysis.metadata["content_hash"], INDEXED)
@@ -209,16 +211,17 @@ class Crawl:
 
     # ---- what is stored of a file ----
 
-    def _forget_missing(self, found: list[FoundFile], passed_over: tuple[Skip, ...]) -> None:
+    def _missing(self, found: list[FoundFile], passed_over: tuple[Skip, ...]) -> Iterator[FileState]:
+        """Give what is remembered of files that are no longer there."""
+        if not self._request.store:
+            return iter(())
         met = {file.key for file in found} | {skip.path for skip in passed_over}
         out_of_sight = [skip.path for skip in passed_over if skip.reason is Reason.UNREADABLE]
-        for row in self._known.missing(met, out_of_sight, self._request.selection):
-            self._forget(row)
+        return self._known.missing(met, out_of_sight, self._request.selection)
 
     def _forget(self, row: FileState) -> None:
-        if self._request.store:
-            self._report.forgotten += row.outcome in (INDEXED, EMPTY)
-            self._batch.drop(row.path, self._stored_keys(row))
+        self._report.forgotten += row.outcome in (INDEXED, EMPTY)
+        self._batch.drop(row.path, self._stored_keys(row))
 
     def _stored_keys(self, row: FileState | None) -> list[str]:
         if row is None or row.outcome != INDEXED:

@@ -105,7 +105,7 @@ class KnownFiles:
         selection : Selection
             What it leaves out was not looked for.
         """
-        hidden = tuple(f"{folder}/" for folder in out_of_sight)
+        hidden = tuple("" if folder == "." else f"{folder.rstrip('/')}/" for folder in out_of_sight)
         for key, row in self._rows.items():
             if key not in met and not key.startswith(hidden) and not selection.leaves_out(key[len(self._prefix) :]):
                 yield row

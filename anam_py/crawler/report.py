@@ -5,7 +5,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-__all__ = ["CrawlReport", "Reason", "Skip"]
+__all__ = ["CHANGED", "NEW", "UNCHANGED", "CrawlReport", "Reason", "Skip"]
+
+# How a file compares with what was in the index.
+NEW = "new"
+CHANGED = "changed"
+UNCHANGED = "unchanged"
 
 
 class Reason(StrEnum):
@@ -88,6 +93,15 @@ class CrawlReport:
     skipped: list[Skip] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     complete: bool = False
+
+    def count(self, status: str) -> None:
+        """Count a file that is in the index, or would be, by its status."""
+        if status == NEW:
+            self.new += 1
+        elif status == CHANGED:
+            self.changed += 1
+        else:
+            self.unchanged += 1
 
     @property
     def files(self) -> int:

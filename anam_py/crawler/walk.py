@@ -129,38 +129,34 @@ class Walk:
         """Give the files that git lists below a folder; repositories inside it will be listed by themselves."""
         for path, why in listing.unreadable:
             self._skip(folder.relative + path, Reason.UNREADABLE, why)
-        known: dict[str, _Folder | None] = {folder.relative: self._with_own_rules(folder._replace(git_rules=()))}
+        top = self._with_own_rules(folder._replace(git_rules=()))
+        known: dict[str, _Folder | None] = {}
         for path in listing.paths():
             relative = folder.relative + path.rstrip("/")
-            parent = self._parent(relative, known)
-            if parent is None:
-                continue
-            try:
-                status = os.lstat(self._place(relative))
-            except FileNotFoundError:
-                continue  # deleted, and git has not been told
-            except OSError as error:
-                self._skip(relative, Reason.UNREADABLE, error.strerror)
+            above = relative[: relative.rfind("/") + 1]
+            parent = known[above] if above in known else self._listed_folder(top, above, known)
+            status = None if parent is None else self._status(relative)
+            if parent is None or status is None:
                 continue
             if not stat.S_ISDIR(status.st_mode):
-                yield from self._file(parent, relative, status)
+                found = self._file(parent, relative, status)
+                if found is not None:
+                    yield found
             elif os.path.lexists(self._place(f"{relative}/.git")):
                 inner = self._admitted(parent, relative)
                 if inner is not None:
                     pending.append(inner)
 
-    def _parent(self, relative: str, known: dict[str, _Folder | None]) -> _Folder | None:
-        """Return the folder that a listed path is in; None if the crawl does not go there."""
-        above = relative[: relative.rfind("/") + 1]
-        if above not in known:
-            folder = known[next(iter(known))]  # the one that is being listed
-            while folder is not None and folder.relative != above:
-                inner = above[: above.index("/", len(folder.relative)) + 1]
-                if inner not in known:
-                    known[inner] = self._inner(folder, inner[:-1])
-                folder = known[inner]
-            known[above] = folder
-        return known[above]
+    def _listed_folder(self, top: _Folder, relative: str, known: dict[str, _Folder | None]) -> _Folder | None:
+        """Return a folder below a listed one; None if the crawl does not go there."""
+        folder: _Folder | None = top
+        while folder is not None and folder.relative != relative:
+            inner = relative[: relative.index("/", len(folder.relative)) + 1]
+            if inner not in known:
+                known[inner] = self._inner(folder, inner[:-1])
+            folder = known[inner]
+        known[relative] = folder
+        return folder
 
     def _inner(self, outer: _Folder, relative: str) -> _Folder | None:
         # What is tracked below a folder is listed even where a link to elsewhere has taken the folder's place.
@@ -176,18 +172,30 @@ class Walk:
             with os.scandir(self._place(folder.relative)) as entries:
                 for entry in entries:
                     relative = folder.relative + entry.name
-                    if entry.name == ".git":
+                    status = None if entry.name == ".git" else self._status(relative)
+                    if status is None:
                         continue
-                    if not entry.is_dir(follow_symlinks=False):
-                        yield from self._file(folder, relative, entry.stat(follow_symlinks=False))
+                    if stat.S_ISDIR(status.st_mode):
+                        inner = self._admitted(folder, relative)
+                        if inner is not None:
+                            pending.append(inner)
                         continue
-                    inner = self._admitted(folder, relative)
-                    if inner is not None:
-                        pending.append(inner)
+                    found = self._file(folder, relative, status)
+                    if found is not None:
+                        yield found
         except FileNotFoundError:
             return
         except OSError as error:
             self._skip(folder.relative, Reason.UNREADABLE, error.strerror)
+
+    def _status(self, relative: str) -> os.stat_result | None:
+        try:
+            return os.lstat(self._place(relative))
+        except FileNotFoundError:  # deleted, and git has not been told; or only just deleted
+            return None
+        except OSError as error:
+            self._skip(relative, Reason.UNREADABLE, error.strerror)
+            return None
 
     # ---- what is taken ----
 
@@ -206,20 +214,22 @@ class Walk:
             return outer._replace(relative=f"{relative}/")
         return None
 
-    def _file(self, folder: _Folder, relative: str, status: os.stat_result) -> Iterator[FoundFile]:
+    def _file(self, folder: _Folder, relative: str, status: os.stat_result) -> FoundFile | None:
+        """Return a file in a folder; None if it is ignored, left out or passed over."""
         if ignore.ignored(folder.git_rules, relative) or ignore.ignored(folder.own_rules, relative):
-            return
+            return None
         path = written(relative)
         if stat.S_ISLNK(status.st_mode):
             self._link(relative, path)
         elif self._selection.leaves_out_file(path):
-            return
+            return None
         elif not stat.S_ISREG(status.st_mode):
             self._skip(relative, Reason.SPECIAL, _SPECIAL.get(stat.S_IFMT(status.st_mode), ""))
         elif not fits(self._prefix + path):
             self._skip(relative, Reason.KEY_TOO_LONG)
         else:
-            yield FoundFile(self._prefix + path, self._place(relative), status)
+            return FoundFile(self._prefix + path, self._place(relative), status)
+        return None
 
     def _link(self, relative: str, path: str) -> None:
         """Say of a symbolic link why it is not followed: what it leads to is met by itself if it is below the root."""
@@ -267,13 +277,13 @@ class Walk:
         return self._start + relative
 
     def _written(self, relative: str) -> str:
-        return self._prefix + written(relative) or "."
+        return (self._prefix + written(relative)).rstrip("/") or self._prefix or "."
 
     def _is_store(self, relative: str) -> bool:
         return relative.rpartition("/")[2] == STORE_FOLDER or os.path.lexists(self._place(f"{relative}/{STORE_MARKER}"))
 
     def _skip(self, relative: str, reason: Reason, detail: str | None = "") -> None:
-        self.skipped.append(Skip(self._written(relative.rstrip("/")), reason, detail or ""))
+        self.skipped.append(Skip(self._written(relative), reason, detail or ""))
 
     def _note(self, note: str) -> None:
         if note not in self.notes:

@@ -245,6 +245,22 @@ def test_row_47_a_folder_that_cannot_be_read_is_reported_and_the_walk_goes_on(
     assert skips(tmp_path) == {"locked": "unreadable"}
 
 
+def test_row_47_a_file_that_vanishes_or_cannot_be_looked_at_hides_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_tree(tmp_path, dict.fromkeys(["a.py", "gone.py", "locked.py", "z.py"], ""))
+    lstat = os.lstat
+
+    def refusing(path: str) -> os.stat_result:
+        if str(path).endswith(("gone.py", "locked.py")):
+            raise (FileNotFoundError if "gone" in path else PermissionError)(13, "Permission denied", path)
+        return lstat(path)
+
+    monkeypatch.setattr(os, "lstat", refusing)
+    assert walked(tmp_path) == ["a.py", "z.py"]
+    assert skips(tmp_path) == {"locked.py": "unreadable"}
+
+
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
 @pytest.mark.parametrize("repository", [True, False])
 def test_row_47_permissions_are_respected(tmp_path: Path, *, repository: bool) -> None:
