@@ -34,7 +34,6 @@ ONLY_IN = {
     "click": ("cli/",),
     "rich": ("cli/",),
     "tree_sitter": ("crawler/",),
-    "pathspec": ("crawler/",),
     "pickle": (),
 }
 

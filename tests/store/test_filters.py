@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracles import oracle_filter
 
 from anam_py import HTMCore, ValidationError
-from oracles import oracle_filter
 
 D = 4
 TEXTS = st.sampled_from(["", "a", "b", "ab", "x\0y", "x", "é", "\\", '"', "%", "_", "src/a.py"]) | st.text("ab\0", max_size=3)
