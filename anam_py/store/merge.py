@@ -146,7 +146,7 @@ class Merger(threading.Thread):
             if ending:
                 return
             try:
-                while not self._stopping.is_set() and self._merge_one():
+                while not self._stopping.is_set() and not self._compactions and self._merge_one():
                     pass
             except Exception as error:  # noqa: BLE001 - a full disk, say; tried again after the next flush
                 if not self._stopping.is_set():
