@@ -106,7 +106,7 @@ def write(path: str, seed: int, length: int, threads: int = 1, durability: str =
 
     def work(name: int) -> None:
         for operation in workload(seed, length, _prefix(name, threads)):
-            _do(htm, operation)
+            do(htm, operation)
             _say(f"done {name}")
 
     if threads == 1:
@@ -132,7 +132,7 @@ def _prefix(name: int, threads: int) -> str:
     return f"{name}/" if threads > 1 else ""
 
 
-def _do(htm: HTMCore, operation: Operation) -> None:
+def do(htm: HTMCore, operation: Operation) -> None:
     kind, keys, number = operation
     match kind:
         case "put":

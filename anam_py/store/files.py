@@ -107,23 +107,26 @@ def make_folder(path: Path) -> None:
     """Create `path` and its missing parents for the owner only, and sync their names."""
     missing = []
     folder = path
-    while not folder.exists():
-        missing.append(folder)
-        folder = folder.parent
-    for folder in reversed(missing):
-        folder.mkdir(mode=0o700, exist_ok=True)
-        sync_folder(folder.parent)
+    try:
+        while not folder.exists():
+            missing.append(folder)
+            folder = folder.parent
+        for folder in reversed(missing):
+            folder.mkdir(mode=0o700, exist_ok=True)
+            sync_folder(folder.parent)
+    except OSError as error:
+        raise translated(path, "create", error) from error
 
 
 def remove(path: Path) -> bool:
-    """Unlink `path`; False where it is in use (Windows, a mapped file) and must wait."""
+    """Unlink `path`; False where that cannot be done now (on Windows, a file in use) and must wait."""
     try:
         if sys.platform == "win32":  # a read-only file cannot be unlinked there
             path.chmod(0o600)
         path.unlink(missing_ok=True)
     except FileNotFoundError:
         return True
-    except PermissionError:
+    except OSError:
         return False
     return True
 

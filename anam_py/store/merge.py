@@ -149,6 +149,7 @@ class Merger(threading.Thread):
                 while not self._stopping.is_set() and not self._compactions and self._merge_one():
                     pass
             except Exception as error:  # noqa: BLE001 - a full disk, say; tried again after the next flush
+                self._engine.breaks(error)
                 if not self._stopping.is_set():
                     log.warning("merging failed, the store goes on without: %s", error)
                 self._engine.background_error = str(error)
@@ -162,6 +163,7 @@ class Merger(threading.Thread):
                             raise HTMError("the store was closed while it was being compacted; nothing is lost")
                         merge(self._engine, shard, run)
         except BaseException as error:  # noqa: BLE001 - goes to whoever waits for it
+            self._engine.breaks(error)
             wanted.set_exception(error)
         else:
             wanted.set_result(None)
@@ -190,6 +192,7 @@ def by_shard(snapshot: Snapshot) -> dict[int, list[SegmentBlock]]:
 
 def merge(engine: "WritingEngine", shard: int, run: Sequence[SegmentBlock]) -> None:
     """Replace neighbouring segments of a shard by one without their dead rows."""
+    engine.require_sound()
     written: SegmentBlock | None = None
     if any(block.live for block in run):
         marker = engine.marker

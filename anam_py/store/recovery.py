@@ -81,11 +81,12 @@ def shard_folder(folder: Path, shard: int) -> Path:
 def prepare_folder(path: Path) -> None:
     """Make sure that a store can be in this folder, creating it if it is missing."""
     try:
-        if path.exists() and not path.is_dir():
-            raise HTMError(f"{str(path)!r} is a file; a store needs a folder, give another path")
-        files.make_folder(path)
-    except OSError as error:
+        is_file = path.exists() and not path.is_dir()
+    except OSError as error:  # too long a name, say
         raise files.translated(path, "create", error) from error
+    if is_file:
+        raise HTMError(f"{str(path)!r} is a file; a store needs a folder, give another path")
+    files.make_folder(path)
     refuse_network(path)
 
 

@@ -163,6 +163,8 @@ class WritingEngine(Engine):
             if error := self._last_flush.future.exception():  # its rows stay in the pending table
                 log.warning("flushing %s on close failed: %s", self.folder, error)
             super().close()
+            self._pending = PendingRows(self.marker.dimension)
+            self._snapshot = Snapshot((), self._pending.block())
             self._lock.release()
             self._released = True
 
@@ -214,13 +216,13 @@ class WritingEngine(Engine):
 
     def _commit(self, group: Sequence[Write]) -> None:
         try:
-            self._require_sound()
+            self.require_sound()
             if group[0].is_bulk:
                 self._commit_bulk(group[0])
             else:
                 self._transact(group)
         except BaseException as error:  # noqa: BLE001 - goes to those who wait for it
-            if len(group) == 1 or self._breaks(error):
+            if self.breaks(error) or len(group) == 1:
                 for write in group:
                     write.future.set_exception(error)
             else:  # a bad item never fails its neighbours
@@ -393,7 +395,7 @@ class WritingEngine(Engine):
         pending = self._snapshot.pending
         if not len(pending.ids):
             return
-        self._require_sound()
+        self.require_sound()
         alive = slice(None) if pending.alive is None else pending.alive.astype(bool)
         ids, vectors, norms = pending.ids[alive], pending.vectors[alive], pending.norms[alive]
         try:
@@ -407,7 +409,7 @@ class WritingEngine(Engine):
                 snapshot = self._snapshot.with_segments(blocks, ())
                 self._snapshot = Snapshot(snapshot.segments, self._pending.block(), snapshot.missing)
         except BaseException as error:
-            self._breaks(error)
+            self.breaks(error)
             raise
         self.background_error = None
         self._merger.wake()
@@ -436,7 +438,7 @@ class WritingEngine(Engine):
             with self._new_files() as paths, self._writer.transaction(durable=True):
                 if new is not None:
                     paths.append(new.source.path)
-                self._require_sound()
+                self.require_sound()
                 if new is not None:
                     new.source.segment = self._writer.insert_segment(new.source.segment)
                 self._writer.kill_segments(ids)
@@ -453,7 +455,7 @@ class WritingEngine(Engine):
             with self.catalog.translating():
                 recovery.unlink_dead(self.folder, self._writer)
         except HTMError as error:  # they stay listed as dead, until the next merge or opening
-            self._breaks(error)
+            self.breaks(error)
             log.warning("removing merged segments of %s failed: %s", self.folder, error)
             self.background_error = str(error)
 
@@ -470,11 +472,12 @@ class WritingEngine(Engine):
             self.background_error = str(error)
             self._retry_flush_at = time.monotonic() + _RETRY_SECONDS
 
-    def _require_sound(self) -> None:
+    def require_sound(self) -> None:
+        """Raise HTMError once a sync has failed: nothing is tried again then."""
         if self._broken:
             raise HTMError(self._broken)
 
-    def _breaks(self, error: BaseException) -> bool:
+    def breaks(self, error: BaseException) -> bool:
         """Turn the store read-only if `error` says that a sync failed."""
         if isinstance(error, (files.SyncError, CatalogSyncError)) and self._broken is None:
             self._broken = f"the store is read-only now, because {error}; reopen it once the disk is well"

@@ -1,0 +1,276 @@
+"""What happens when the disk fails: nothing that was acknowledged is lost, and the error says what to do."""
+
+import errno
+import functools
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from crashing import Operation, State, do, state, states, workload
+from stores import V, contents, names, rows, segment_files
+
+from anam_py.exceptions import HTMError
+from anam_py.store import HTMCore, files, jobs, merge, recovery, writer
+
+LENGTH = 40
+
+
+class Disk:
+    """Lets the n-th of the calls that reach the disk fail, and all after it while it is `failing_on`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, calls: dict[str, Any]) -> None:
+        self.count = 0
+        self.fail_at: int | None = None
+        self.error = errno.ENOSPC
+        self.lasting = False
+        for name, owner in calls.items():
+            monkeypatch.setattr(owner, name, self._failing(getattr(owner, name)))
+
+    def _failing(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def call(*arguments: Any, **keywords: Any) -> Any:
+            self.count += 1
+            if self.count == self.fail_at or (self.lasting and self.fail_at is not None and self.count > self.fail_at):
+                raise OSError(self.error, os.strerror(self.error))
+            return function(*arguments, **keywords)
+
+        return call
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    """Return the disk, whose writes and renames can be made to fail."""
+    monkeypatch.setattr(writer, "_FLUSH_ROWS", 8)
+    monkeypatch.setattr(jobs, "BULK_ROWS", 20)
+    monkeypatch.setattr(writer, "_RETRY_SECONDS", 0.0)
+    return Disk(monkeypatch, {"write": os, "replace": os, "mkdir": os})
+
+
+@pytest.fixture
+def syncs(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    """Return the disk, whose syncs can be made to fail."""
+    monkeypatch.setattr(writer, "_FLUSH_ROWS", 8)
+    monkeypatch.setattr(jobs, "BULK_ROWS", 20)
+    monkeypatch.setattr(merge, "choose", lambda _: [])  # it would be under way in another thread
+    disk = Disk(monkeypatch, {"_sync": files})
+    disk.error = errno.EIO
+    return disk
+
+
+def work(htm: HTMCore, operations: list[Operation]) -> tuple[State, list[str]]:
+    """Do the operations; returns what the store should hold, and the errors of those that failed.
+
+    After each that failed, the store must hold what it held before.
+    """
+    done: list[Operation] = []
+    errors = []
+    for operation in operations:
+        try:
+            do(htm, operation)
+        except HTMError as error:
+            errors.append(str(error))
+            assert state(htm) == states(done)[-1]
+        else:
+            done.append(operation)
+    return states(done)[-1], errors
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("lasting", [False, True])
+def test_a_full_disk_fails_a_call_and_never_the_store(tmp_path: Path, disk: Disk, seed: int, lasting: bool) -> None:
+    """At whichever call the disk is full; and once it is not, the store works on without being reopened."""
+    operations = workload(seed, LENGTH)
+    with HTMCore(tmp_path / "whole", 2, dimension=4) as htm:
+        start = disk.count
+        work(htm, operations)
+        calls = disk.count - start
+    assert calls > 50
+    disk.lasting = lasting
+    for number in range(1, calls, 3):
+        path = tmp_path / f"{number}"
+        htm = HTMCore(path, 2, dimension=4)
+        disk.count, disk.fail_at = 0, number
+        expected, errors = work(htm, operations)
+        assert all("disk is full" in error for error in errors)
+        assert state(htm) == expected
+        disk.fail_at = None
+        htm.store_embedding("after", V, {})
+        htm.delete("after")
+        htm.compact()
+        assert state(htm) == expected
+        assert htm.verify() == []
+        htm.close()
+        with HTMCore(path) as htm:
+            assert state(htm) == expected
+            assert htm.verify() == []
+            assert not list(path.rglob("*.partial-*"))
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_after_a_failed_sync_the_store_is_read_only_and_says_which_file(tmp_path: Path, syncs: Disk, seed: int) -> None:
+    operations = workload(seed, LENGTH)
+    with HTMCore(tmp_path / "whole", 2, dimension=4) as htm:
+        start = syncs.count
+        work(htm, operations)
+        calls = syncs.count - start
+    for number in range(1, calls, 2):
+        path = tmp_path / f"{number}"
+        htm = HTMCore(path, 2, dimension=4)
+        syncs.count, syncs.fail_at = 0, number
+        expected, errors = work(htm, operations)
+        assert state(htm) == expected
+        if syncs.count < number:  # flushes may come together, and take fewer syncs than before
+            htm.close()
+            continue
+        assert all(str(path) in error for error in errors)
+        for call in (
+            lambda htm=htm: htm.store_embedding("after", V, {}),
+            lambda htm=htm: htm.delete("key 1"),
+            lambda htm=htm: htm.store_embeddings([f"{i}" for i in range(30)], np.tile(V, (30, 1))),
+        ):
+            with pytest.raises(HTMError, match=rf"read-only now.*{path.name}.*reopen"):
+                call()
+        htm.close()
+        assert syncs.count == number  # nothing was tried again
+        syncs.fail_at = None
+        with HTMCore(path) as htm:
+            assert state(htm) == expected
+            htm.store_embedding("after", V, {})
+            assert htm.verify() == []
+
+
+def test_a_failed_flush_is_reported_and_tried_again(store: HTMCore, disk: Disk, caplog: pytest.LogCaptureFixture) -> None:
+    disk.count, disk.fail_at, disk.lasting = 0, 1, True
+    for number in range(30):
+        store.store_embedding(f"key {number}", V, {})
+    store.delete("none")
+    assert "disk is full" in store.stats()["background_error"]
+    assert "disk is full" in caplog.text
+    assert store.stats()["pending_rows"] == 30
+    with pytest.raises(HTMError, match="disk is full"):
+        store.flush()
+    disk.fail_at = None
+    store.store_embedding("key 30", V, {})
+    store.delete("none")
+    assert store.stats()["background_error"] is None
+    assert store.stats()["pending_rows"] < 8
+    assert len(store.search_similar(V, 100)) == 31
+
+
+def test_merged_segments_that_cannot_be_removed_lose_nothing(
+    open_store: Any, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    htm = open_store(shard_count=1)
+    monkeypatch.setattr(merge, "choose", lambda _: [])
+    for _ in range(2):
+        htm.store_embeddings([f"key {i}" for i in range(50)], rows(rng, 50))
+        htm.flush()
+    before = contents(htm)
+
+    def fail(folder: Path, catalog: Any) -> None:
+        raise HTMError(f"removing from {folder} failed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recovery, "unlink_dead", fail)
+        htm.delete("none")
+        htm.compact()
+        assert contents(htm) == before
+        assert "removing" in htm.stats()["background_error"]
+    htm.clear_cache()
+    assert contents(htm) == before
+    htm.close()
+    htm = open_store()
+    assert contents(htm) == before
+    assert len(segment_files(htm.storage_path)) == 1
+    assert htm.stats()["quarantined"] == []
+
+
+def test_a_full_catalog_fails_the_put_and_reads_go_on(store: HTMCore) -> None:
+    store.store_embedding("a", V, {}, text="word")
+    sql = store._writing()._writer.sql
+    (pages,) = sql.execute("PRAGMA page_count").fetchone()
+    sql.execute(f"PRAGMA max_page_count = {pages + 2}")
+    stored = {"a"}
+    for number in range(10):
+        try:
+            store.store_embedding(f"key {number}", V, {"padding": "x" * 3000})
+        except HTMError as error:
+            message = str(error)
+        else:
+            stored.add(f"key {number}")
+    assert "disk is full; free some space and try again" in message
+    assert set(store) == stored
+    assert set(names(store.search_similar(V, 100))) == stored
+    with pytest.raises(HTMError, match="disk is full"):
+        store.store_embeddings([f"bulk {i}" for i in range(1500)], np.tile(V, (1500, 1)))
+    assert set(store) == stored
+    sql.execute("PRAGMA max_page_count = 1073741823")
+    store.store_embeddings([f"bulk {i}" for i in range(1500)], np.tile(V, (1500, 1)))
+    assert len(store) == len(stored) + 1500
+    assert store.stats()["quarantined"] == []
+
+
+FULL = """
+import subprocess, sys
+import numpy as np
+from anam_py.exceptions import HTMError
+from anam_py.store import HTMCore
+disk, rng, stored = sys.argv[1], np.random.default_rng(0), {}
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk], check=True)
+bulk = [f"bulk {i}" for i in range(3000)], rng.standard_normal((3000, 256), dtype=np.float32)
+
+def full(call):
+    try:
+        call()
+    except HTMError as error:
+        assert "disk is full; free some space and try again" in str(error), error
+        return True
+    return False
+
+def fill():
+    for number in range(10_000):
+        vector = rng.standard_normal(256, dtype=np.float32)
+        htm.store_embedding(f"key {number}", vector, {"n": number})
+        stored[f"key {number}"] = vector
+        if number % 300 == 299:
+            htm.flush()
+
+htm = HTMCore(disk + "/store", dimension=256)
+assert full(fill)
+assert full(lambda: htm.store_embeddings(*bulk))
+half = list(stored)[::2]
+if not full(lambda: htm.delete_many(half)):
+    stored = {key: vector for key, vector in stored.items() if key not in set(half)}
+
+def check(more=0):
+    assert set(htm) == {*stored, *bulk[0][:more]}
+    assert all(htm.get_embedding(key)["embedding"]["values"].tobytes() == stored[key].tobytes() for key in stored)
+    assert len(htm.search_similar(np.ones(256), 10_000, -1)) == len(stored) + more
+
+check()
+htm.close()
+subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
+htm = HTMCore(disk + "/store")
+check()
+htm.store_embeddings(*bulk)
+htm.compact()
+check(3000)
+assert htm.verify() == []
+htm.close()
+print(len(stored))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root can mount a small disk")
+def test_a_disk_that_is_really_full_fails_puts_and_recovers(tmp_path: Path) -> None:
+    unshare = ["unshare", "--mount"]  # what is mounted inside goes with the process
+    if subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("nothing can be mounted here")
+    ended = subprocess.run([*unshare, sys.executable, "-c", FULL, tmp_path], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert int(ended.stdout) > 50
