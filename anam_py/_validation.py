@@ -12,7 +12,7 @@ import reprlib
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -178,7 +178,15 @@ def check_keys(keys: object, name: str = "keys") -> list[str]:
     return [check_key(key, f"{name}[{index}]") for index, key in enumerate(keys)]
 
 
-def check_text(text: object, name: str = "text") -> str | None:
+@overload
+def check_text(text: object, name: str = "text", *, optional: Literal[False]) -> str: ...
+
+
+@overload
+def check_text(text: object, name: str = "text", *, optional: bool = True) -> str | None: ...
+
+
+def check_text(text: object, name: str = "text", *, optional: bool = True) -> str | None:
     """Return a text as a plain str, or None.
 
     Parameters
@@ -187,6 +195,8 @@ def check_text(text: object, name: str = "text") -> str | None:
         Without lone surrogates, at most 256 MiB in UTF-8.
     name : str
         Name of the argument, for messages.
+    optional : bool
+        Whether None will do.
 
     Returns
     -------
@@ -198,10 +208,10 @@ def check_text(text: object, name: str = "text") -> str | None:
     ValidationError
         If it is neither.
     """
-    if text is None:
+    if text is None and optional:
         return None
     if not isinstance(text, str):
-        raise ValidationError(f"{name} must be a str or None, got {describe(text)}")
+        raise ValidationError(f"{name} must be a str{' or None' if optional else ''}, got {describe(text)}")
     size = len(text) if text.isascii() else len(_utf8(text, name))
     if size > MAX_TEXT_BYTES:
         raise ValidationError(f"{name} must be at most {MAX_TEXT_BYTES:,} bytes in UTF-8, got {size:,}")

@@ -4,6 +4,9 @@ import json
 import subprocess
 import sys
 from importlib.metadata import version
+from typing import Any
+
+import pytest
 
 import anam_py
 
@@ -32,6 +35,16 @@ def modules_after(code: str) -> set[str]:
 
 def test_exactly_these_names_are_public() -> None:
     assert anam_py.__all__ == PUBLIC
+
+
+@pytest.mark.parametrize("texts", [("a\n", None), (7, "a\n"), (b"a\n", "a\n"), ("a\n", "\ud800")])
+def test_differences_are_those_of_two_texts(texts: tuple[Any, Any]) -> None:
+    with pytest.raises(anam_py.ValidationError, match=r"(old|new)_text must"):
+        anam_py.diff_ops(*texts)
+
+
+def test_searching_does_not_wait_for_asyncio() -> None:
+    assert "asyncio" not in modules_after("from anam_py import CodeBaseCrawler, HTMCore")
 
 
 def test_every_public_name_can_be_imported_and_is_documented() -> None:

@@ -592,6 +592,12 @@ def test_a_text_that_is_no_str_is_refused(text: object) -> None:
         check_text(text)
 
 
+def test_where_a_text_has_to_be_given_none_is_refused() -> None:
+    assert check_text("words", "query", optional=False) == "words"
+    with pytest.raises(ValidationError, match=r"^query must be a str, got None$"):
+        check_text(None, "query", optional=False)
+
+
 def test_a_text_with_a_lone_surrogate_is_refused_with_its_position() -> None:
     with pytest.raises(ValidationError, match=r"text must not contain lone surrogates, got .* at position 2"):
         check_text("ab\ud800")

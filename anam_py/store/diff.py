@@ -3,6 +3,8 @@
 import difflib
 from typing import Any
 
+from anam_py._validation import check_text
+
 # SequenceMatcher is quadratic in the worst case. Beyond this many lines that still differ once
 # the common head and tail are cut off, the middle is one replacement.
 _MOST_LINES = 20_000
@@ -24,12 +26,18 @@ def diff_ops(old_text: str, new_text: str) -> list[dict[str, Any]]:
         in ascending order of position: at line `pos` of the *old* text (from 0), `count`
         lines make way for `lines`. Applied from last to first, the positions stay valid.
 
+    Raises
+    ------
+    ValidationError
+        If an argument is not a str that a store can hold.
+
     Examples
     --------
     >>> diff_ops("a\nb\n", "a\nc\n")
     [{'op': 'replace', 'pos': 1, 'count': 1, 'lines': ['c\n']}]
     """
-    old, new = _lines(old_text), _lines(new_text)
+    old = _lines(check_text(old_text, "old_text", optional=False))
+    new = _lines(check_text(new_text, "new_text", optional=False))
     head = _common(old, new)
     tail = _common(old[head:][::-1], new[head:][::-1])
     old_middle, new_middle = old[head : len(old) - tail], new[head : len(new) - tail]
