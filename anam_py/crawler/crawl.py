@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 from anam_py.crawler.analysis import Analysis, analyse, content_hash
 from anam_py.crawler.batch import Batch
 from anam_py.crawler.drafts import file_draft, symbol_drafts
-from anam_py.crawler.known import EMPTY, INDEXED, KnownFiles, ledger_of, skipped_row
+from anam_py.crawler.known import EMPTY, INDEXED, KnownFiles, skipped_row
 from anam_py.crawler.paths import SEPARATOR, fits
 from anam_py.crawler.reading import Content, Unindexable, read
 from anam_py.crawler.report import CHANGED, NEW, UNCHANGED, CrawlReport, Reason, Skip
 from anam_py.crawler.selection import Selection
 from anam_py.crawler.walk import FoundFile, Walk
 from anam_py.embedding import Embedder
-from anam_py.store import FileState, HTMCore, diff_ops
+from anam_py.store import File, HTMCore, Ledger, diff_ops
 
 __all__ = ["Crawl", "Request", "Step"]
 
@@ -94,7 +94,7 @@ class Crawl:
         self._embedder = embedder
         self._request = request
         self._report = report
-        self._ledger = ledger_of(htm)
+        self._ledger = Ledger(htm)
         self._known = KnownFiles(self._ledger, request.prefix, symbols=request.symbols)
         self._batch = Batch(self._ledger, embedder)
 
@@ -130,7 +130,7 @@ class Crawl:
 
     def _take(self, file: FoundFile) -> None:
         row = self._known.get(file.key)
-        if row is not None and self._known.is_untouched(row, file.status) and self._recall(file, row):
+        if row is not None and self._known.is_untouched(row, file.size, file.changed_ns) and self._recall(file, row):
             return
         try:
             content = read(file.path, self._request.max_file_bytes)
@@ -145,7 +145,7 @@ class Crawl:
         else:
             self._index(row, file.key, content, analysis)
 
-    def _recall(self, file: FoundFile, row: FileState, content: Content | None = None) -> bool:
+    def _recall(self, file: FoundFile, row: File, content: Content | None = None) -> bool:
         """Take a file as it is remembered; False if that does not give what is wanted."""
         if binary := self._known.binary(row):
             self._report.skipped.append(binary)
@@ -167,7 +167,7 @@ class Crawl:
         self._batch.add(None if content is None else self._known.refreshed(row, content.status), result)
         return True
 
-    def _index(self, row: FileState | None, key: str, content: Content, analysis: Analysis) -> None:
+    def _index(self, row: File | None, key: str, content: Content, analysis: Analysis) -> None:
         status = self._compared(row, analysis)
         self._report.count(status)
         own = file_draft(key, analysis, self._embedder.name)
@@ -190,7 +190,7 @@ class Crawl:
             self._batch.add(fresh, result, drafts=drafts, diff_ops=differences, forget=forget)
         self._report.symbols += len(drafts) - 1
 
-    def _compared(self, row: FileState | None, analysis: Analysis) -> str:
+    def _compared(self, row: File | None, analysis: Analysis) -> str:
         if row is None or row.outcome not in (INDEXED, EMPTY):
             return NEW
         same = self._known.digest(row) == analysis.metadata["content_hash"]
@@ -205,13 +205,13 @@ class Crawl:
             if row is not None:
                 self._forget(row)
             return
-        fresh = skipped_row(skip, None if file is None else file.status)
+        fresh = skipped_row(skip) if file is None else skipped_row(skip, file.size, file.changed_ns)
         if fresh != row:
             self._batch.add(fresh, forget=self._stored_keys(row))
 
     # ---- what is stored of a file ----
 
-    def _missing(self, found: list[FoundFile], passed_over: tuple[Skip, ...]) -> Iterator[FileState]:
+    def _missing(self, found: list[FoundFile], passed_over: tuple[Skip, ...]) -> Iterator[File]:
         """Give what is remembered of files that are no longer there."""
         if not self._request.store:
             return iter(())
@@ -219,11 +219,11 @@ class Crawl:
         out_of_sight = [skip.path for skip in passed_over if skip.reason is Reason.UNREADABLE]
         return self._known.missing(met, out_of_sight, self._request.selection)
 
-    def _forget(self, row: FileState) -> None:
+    def _forget(self, row: File) -> None:
         self._report.forgotten += row.outcome in (INDEXED, EMPTY)
         self._batch.drop(row.path, self._stored_keys(row))
 
-    def _stored_keys(self, row: FileState | None) -> list[str]:
+    def _stored_keys(self, row: File | None) -> list[str]:
         if row is None or row.outcome != INDEXED:
             return []
         return [row.path, *self._symbol_keys(row.path)]

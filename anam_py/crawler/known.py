@@ -7,16 +7,13 @@ from collections.abc import Iterator
 from anam_py.crawler.reading import moment
 from anam_py.crawler.report import Reason, Skip
 from anam_py.crawler.selection import Selection
-from anam_py.store import FileState, HTMCore, Ledger
+from anam_py.store import File, Ledger
 
-__all__ = ["EMPTY", "INDEXED", "SKIPPED", "KnownFiles", "ledger_of", "skipped_row"]
+__all__ = ["EMPTY", "INDEXED", "SKIPPED", "KnownFiles", "skipped_row"]
 
 INDEXED = "indexed"
 EMPTY = "empty"
 SKIPPED = "skipped"
-
-# One ledger for all roots, with keys for paths: what was crawled as "src" is the same when "." is crawled.
-_ROOT = ""
 
 # Raised when files are to be analysed anew although they have not changed.
 _RECIPE = "1"
@@ -27,15 +24,9 @@ _CLOCK_TICK_NS = 2_000_000_000
 _NEVER = 0
 
 
-def ledger_of(htm: HTMCore) -> Ledger:
-    """Return the ledger of a store."""
-    return Ledger(htm, _ROOT)
-
-
-def skipped_row(skip: Skip, status: os.stat_result | None = None) -> FileState:
+def skipped_row(skip: Skip, size: int = 0, changed_ns: int = _NEVER) -> File:
     """Return what the ledger is to say of a file that was passed over."""
-    size, changed = moment(status) if status is not None else (0, _NEVER)
-    return FileState(skip.path, size, changed, "", SKIPPED, f"{skip.reason}: {skip.detail}" if skip.detail else skip.reason)
+    return File(skip.path, size, changed_ns, "", SKIPPED, f"{skip.reason}: {skip.detail}" if skip.detail else skip.reason)
 
 
 def _certain_moment(status: os.stat_result) -> tuple[int, int]:
@@ -60,40 +51,40 @@ class KnownFiles:
         self._symbols = symbols
         self._rows = {key: row for key, row in ledger.files().items() if self._is_below(key)}
 
-    def get(self, key: str) -> FileState | None:
+    def get(self, key: str) -> File | None:
         """Return what is remembered of a file."""
         return self._rows.get(key)
 
-    def row(self, key: str, status: os.stat_result, digest: str, outcome: str) -> FileState:
+    def row(self, key: str, status: os.stat_result, digest: str, outcome: str) -> File:
         """Return what the ledger is to say of a file that was taken in."""
         size, changed = _certain_moment(status)
-        return FileState(key, size, changed, f"{_RECIPE}:{digest}{_WITH_SYMBOLS if self._symbols else ''}", outcome, "")
+        return File(key, size, changed, f"{_RECIPE}:{digest}{_WITH_SYMBOLS if self._symbols else ''}", outcome, "")
 
-    def refreshed(self, row: FileState, status: os.stat_result) -> FileState | None:
+    def refreshed(self, row: File, status: os.stat_result) -> File | None:
         """Return what the ledger is to say of a file that was touched but not changed; None if that is what it says."""
         size, changed = _certain_moment(status)
         fresh = row._replace(size=size, mtime_ns=changed)
         return None if fresh == row else fresh
 
-    def is_untouched(self, row: FileState, status: os.stat_result) -> bool:
+    def is_untouched(self, row: File, size: int, changed_ns: int) -> bool:
         """Tell, without reading it, whether a file is as it is remembered; it may be even if this cannot tell."""
-        return (row.size, row.mtime_ns) == moment(status) and (row.outcome == SKIPPED or self._suffices(row))
+        return (row.size, row.mtime_ns) == (size, changed_ns) and (row.outcome == SKIPPED or self._suffices(row))
 
-    def is_same(self, row: FileState, digest: str) -> bool:
+    def is_same(self, row: File, digest: str) -> bool:
         """Tell whether a file with this content is as it is remembered."""
         return row.outcome != SKIPPED and self._suffices(row) and self.digest(row) == digest
 
     @staticmethod
-    def digest(row: FileState) -> str:
+    def digest(row: File) -> str:
         """Return the hash of a remembered file's content."""
         return row.hash.partition(":")[2].removesuffix(_WITH_SYMBOLS)
 
-    def binary(self, row: FileState) -> Skip | None:
+    def binary(self, row: File) -> Skip | None:
         """Return why an untouched file is passed over again; None unless its content alone is the reason."""
         reason, _, detail = row.reason.partition(": ")
         return Skip(row.path, Reason.BINARY, detail) if row.outcome == SKIPPED and reason == Reason.BINARY else None
 
-    def missing(self, met: set[str], out_of_sight: list[str], selection: Selection) -> Iterator[FileState]:
+    def missing(self, met: set[str], out_of_sight: list[str], selection: Selection) -> Iterator[File]:
         """Give the files that are no longer there.
 
         Parameters
@@ -110,7 +101,7 @@ class KnownFiles:
             if key not in met and not key.startswith(hidden) and not selection.leaves_out(key[len(self._prefix) :]):
                 yield row
 
-    def _suffices(self, row: FileState) -> bool:
+    def _suffices(self, row: File) -> bool:
         recipe, _, rest = row.hash.partition(":")
         return recipe == _RECIPE and (rest.endswith(_WITH_SYMBOLS) or not self._symbols)
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 __all__ = ["CHANGED", "NEW", "UNCHANGED", "CrawlReport", "Reason", "Skip"]
 
@@ -112,15 +112,3 @@ class CrawlReport:
     def reasons(self) -> dict[str, int]:
         """How many were passed over for each reason, the most frequent first."""
         return {str(reason): count for reason, count in Counter(skip.reason for skip in self.skipped).most_common()}
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the report in a form that JSON can hold."""
-        counts = ("new", "changed", "unchanged", "empty", "symbols", "forgotten", "bytes_read", "seconds", "complete")
-        return {
-            "root": self.root,
-            "files": self.files,
-            **{name: getattr(self, name) for name in counts},
-            "reasons": self.reasons,
-            "skipped": [{"path": skip.path, "reason": str(skip.reason), "detail": skip.detail} for skip in self.skipped],
-            "notes": list(self.notes),
-        }

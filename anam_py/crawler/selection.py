@@ -8,6 +8,9 @@ from anam_py.exceptions import ValidationError
 
 __all__ = ["Selection"]
 
+# What no path relative to a root has: a slash in front, two in a row, or a step to the folder itself or the one above.
+_NOT_BELOW = re.compile(r"^/|//|(?:^|/)\.\.?(?:/|$)")
+
 
 class Selection:
     """The files that a call's patterns select.
@@ -23,15 +26,21 @@ class Selection:
     exclude : sequence of str, optional
         A file is left out if any matches.
 
+    Attributes
+    ----------
+    notes : list of str
+        Which patterns can match no file.
+
     Raises
     ------
     ValidationError
-        If the patterns are not a list of str.
+        If the patterns are not a list of str, or one is empty.
     """
 
     def __init__(self, include: Sequence[str] | None = None, exclude: Sequence[str] | None = None) -> None:
         wanted = _checked(include, "include_patterns")
         unwanted = _checked(exclude, "exclude_patterns")
+        self.notes = [*_pointless(wanted, "include_patterns"), *_pointless(unwanted, "exclude_patterns")]
         self._include = _compile([f"{pattern}*" if pattern.endswith("/") else pattern for pattern in wanted])
         self._exclude = _compile([pattern.rstrip("/") for pattern in unwanted])
 
@@ -65,7 +74,16 @@ def _checked(patterns: object, name: str) -> list[str]:
         return []
     if isinstance(patterns, str) or not isinstance(patterns, Sequence) or not all(isinstance(p, str) for p in patterns):
         raise ValidationError(f"{name} must be a list of globs such as ['*.py'], got {patterns!r}")
-    return [pattern.removeprefix("./") for pattern in patterns]
+    globs_below = [pattern.removeprefix("./") for pattern in patterns]
+    if not all(pattern.rstrip("/") for pattern in globs_below):
+        raise ValidationError(f"{name} must not hold an empty pattern, got {patterns!r}: write '*' for all files")
+    return globs_below
+
+
+def _pointless(patterns: list[str], name: str) -> list[str]:
+    """Return what there is to say of patterns that no path below a root can match."""
+    never = [pattern for pattern in patterns if globs.expression(pattern) is None or _NOT_BELOW.search(pattern)]
+    return [f"{name}: {pattern!r} can match no file below the folder" for pattern in never]
 
 
 def _compile(patterns: list[str]) -> re.Pattern[str] | None:

@@ -1,7 +1,7 @@
 """Which files there are below a folder: what a crawl takes in, and what it passes over, with the reason.
 
 A folder that belongs to a git repository is listed by git; any other is scanned, with the ignore rules read here. Either
-way nothing is followed out of the root, nothing is opened, and the memory used does not grow with the number of files.
+way nothing is followed out of the root, nothing is opened, and files are given as they are met: none is remembered here.
 """
 
 import errno
@@ -14,6 +14,7 @@ from typing import NamedTuple
 from anam_py.crawler import git, ignore
 from anam_py.crawler.ignore import Scope
 from anam_py.crawler.paths import fits, written
+from anam_py.crawler.reading import moment
 from anam_py.crawler.report import Reason, Skip
 from anam_py.crawler.selection import Selection
 
@@ -42,12 +43,14 @@ class FoundFile(NamedTuple):
         The key it is stored under.
     path : str
         Where to open it.
-    status : os.stat_result
+    size, changed_ns : int
+        Its `moment` when it was met.
     """
 
     key: str
     path: str
-    status: os.stat_result
+    size: int
+    changed_ns: int
 
 
 class _Folder(NamedTuple):
@@ -90,7 +93,7 @@ class Walk:
 
     def __init__(self, root: Path, prefix: str, selection: Selection) -> None:
         self.skipped: list[Skip] = []
-        self.notes: list[str] = []
+        self.notes: list[str] = list(selection.notes)
         self._root = root.resolve()
         self._start = str(self._root).rstrip(os.sep) + os.sep
         self._rule_bytes = 0
@@ -228,7 +231,7 @@ class Walk:
         elif not fits(self._prefix + path):
             self._skip(relative, Reason.KEY_TOO_LONG)
         else:
-            return FoundFile(self._prefix + path, self._place(relative), status)
+            return FoundFile(self._prefix + path, self._place(relative), *moment(status))
         return None
 
     def _link(self, relative: str, path: str) -> None:

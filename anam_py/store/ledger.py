@@ -9,12 +9,15 @@ from numpy.typing import NDArray
 
 from anam_py.store import intake
 from anam_py.store.batch import LedgerChange
-from anam_py.store.rows import File as FileState
+from anam_py.store.rows import File
 
 if TYPE_CHECKING:
     from anam_py.store.htm import HTMCore
 
-__all__ = ["Entry", "FileState", "Ledger"]
+__all__ = ["Entry", "File", "Ledger"]
+
+# One ledger for all roots, with keys for paths: what was crawled as "src" is the same when "." is crawled.
+_ROOT = ""
 
 
 class Entry(NamedTuple):
@@ -28,19 +31,16 @@ class Entry(NamedTuple):
 
 
 class Ledger:
-    """The files of one crawled root.
+    """The files that were crawled into a store.
 
     Parameters
     ----------
     htm : HTMCore
         The store.
-    root : str
-        The crawler's canonical name of the root.
     """
 
-    def __init__(self, htm: "HTMCore", root: str) -> None:
+    def __init__(self, htm: "HTMCore") -> None:
         self._htm = htm
-        self._root = root
 
     @property
     def embedder(self) -> str | None:
@@ -48,17 +48,17 @@ class Ledger:
         with self._htm._reading().catalog.reading() as reader:
             return reader.meta().get("embedder")
 
-    def files(self) -> dict[str, FileState]:
-        """Return what is known of each file, by its path relative to the root."""
+    def files(self) -> dict[str, File]:
+        """Return what is known of each file, by its key."""
         with self._htm._reading().catalog.reading() as reader:
-            return reader.files(self._root)
+            return reader.files(_ROOT)
 
     def commit(
         self,
         *,
         entries: Sequence[Entry] = (),
         forget: Sequence[str] = (),
-        files: Sequence[FileState] = (),
+        files: Sequence[File] = (),
         gone: Sequence[str] = (),
         embedder: str | None = None,
     ) -> None:
@@ -70,10 +70,10 @@ class Ledger:
             What to store; keys are distinct.
         forget : sequence of str
             Keys to delete first.
-        files : sequence of FileState
+        files : sequence of File
             What is now known of these files.
         gone : sequence of str
-            Paths to drop from the ledger.
+            Keys of files to drop from the ledger.
         embedder : str, optional
             Name to record as the one whose vectors these are.
 
@@ -98,7 +98,7 @@ class Ledger:
             replace(
                 batch,
                 deletes=list(dict.fromkeys(forget)),
-                ledger=LedgerChange(self._root, files, gone),
+                ledger=LedgerChange(_ROOT, files, gone),
                 meta={} if embedder is None else {"embedder": embedder},
             )
         )

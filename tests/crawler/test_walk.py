@@ -165,6 +165,18 @@ def test_patterns_must_be_a_list_of_globs(patterns: list[str]) -> None:
         Selection(patterns)
 
 
+@pytest.mark.parametrize("patterns", [[""], ["*.py", ""], ["./"], ["/"]])
+def test_an_empty_pattern_is_refused(patterns: list[str]) -> None:
+    with pytest.raises(ValidationError, match="include_patterns must not hold an empty pattern"):
+        Selection(patterns)
+
+
+def test_what_is_kept_of_a_file_is_small(tmp_path: Path) -> None:
+    (file,) = Walk(make_tree(tmp_path, {"a.py": "x = 1\n"}), "", Selection())
+    status = (tmp_path / "a.py").stat()
+    assert file == ("a.py", str(tmp_path.resolve() / "a.py"), 6, max(status.st_mtime_ns, status.st_ctime_ns))
+
+
 # ---- the fault table ----
 
 
