@@ -12,9 +12,9 @@ from anam_py.crawler.drafts import Draft
 from anam_py.crawler.known import EMPTY
 from anam_py.embedding import Embedder
 from anam_py.exceptions import CrawlerError
-from anam_py.store import Entry, FileState, Ledger
+from anam_py.store import Entry, File, Ledger
 
-__all__ = ["Batch", "embed"]
+__all__ = ["Batch", "embed", "embed_query"]
 
 # What an interrupt loses at most, and what is held in memory; large batches spare the store work.
 _MAX_ROWS = 4096
@@ -23,10 +23,10 @@ _MAX_SECONDS = 3.0
 
 
 @dataclass(slots=True)
-class _File:
+class _Taken:
     """A file in the batch: its ledger row, its result, and which of the drafts is its own."""
 
-    row: FileState | None
+    row: File | None
     result: dict[str, Any] | None
     draft: int | None = None
 
@@ -47,7 +47,7 @@ class Batch:
     _diffs: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     _forget: list[str] = field(default_factory=list)
     _gone: list[str] = field(default_factory=list)
-    _files: list[_File] = field(default_factory=list)
+    _files: list[_Taken] = field(default_factory=list)
     _characters: int = 0
     _started: float = field(default_factory=time.monotonic)
 
@@ -62,7 +62,7 @@ class Batch:
 
     def add(
         self,
-        row: FileState | None = None,
+        row: File | None = None,
         result: dict[str, Any] | None = None,
         *,
         drafts: Sequence[Draft] = (),
@@ -73,7 +73,7 @@ class Batch:
 
         Parameters
         ----------
-        row : FileState, optional
+        row : File, optional
             What the ledger is to say of it, if that is new.
         result : dict, optional
             What the caller is to get once the file is committed.
@@ -84,7 +84,7 @@ class Batch:
         forget : sequence of str
             Keys that are no longer to be there.
         """
-        self._files.append(_File(row, result, len(self._drafts) if drafts else None))
+        self._files.append(_Taken(row, result, len(self._drafts) if drafts else None))
         self._drafts += drafts
         self._forget += forget
         self._characters += sum(len(draft.text) for draft in drafts) or len(result["content"] if result else "")
@@ -135,10 +135,25 @@ def embed(embedder: Embedder, documents: Sequence[str]) -> npt.NDArray[np.float3
     """Return the vectors of documents, checked to be what an embedder promises."""
     if not documents:
         return np.empty((0, embedder.dimension), np.float32)
-    vectors = np.asarray(embedder.embed(documents, "document"))
-    if vectors.shape != (len(documents), embedder.dimension):
+    return _checked(embedder, embedder.embed(documents, "document"), len(documents))
+
+
+def embed_query(embedder: Embedder, query: str) -> npt.NDArray[np.float32]:
+    """Return the vector of a query, checked likewise."""
+    vector: npt.NDArray[np.float32] = _checked(embedder, embedder.embed([query], "query"), 1)[0]
+    return vector
+
+
+def _checked(embedder: Embedder, given: object, count: int) -> npt.NDArray[np.float32]:
+    vectors = np.asarray(given)
+    if vectors.shape != (count, embedder.dimension) or vectors.dtype.kind not in "fiu":
         raise CrawlerError(
-            f"embedder {embedder.name!r} must give {len(documents)} vectors of {embedder.dimension} numbers, "
-            f"it gave an array of shape {vectors.shape}"
+            f"embedder {embedder.name!r} must give {count} vectors of {embedder.dimension} numbers, "
+            f"it gave an array of shape {vectors.shape} and dtype {vectors.dtype}"
         )
-    return vectors.astype(np.float32, copy=False)
+    with np.errstate(over="ignore"):  # what is beyond float32 becomes infinite
+        vectors = vectors.astype(np.float32, copy=False)
+    if not np.isfinite(vectors).all():
+        row = int(np.argmin(np.isfinite(vectors).all(axis=1)))
+        raise CrawlerError(f"embedder {embedder.name!r} gave a vector that is not finite in float32, of text {row} of {count}")
+    return vectors

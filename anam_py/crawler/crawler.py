@@ -1,14 +1,13 @@
 """CodeBaseCrawler: the public face of the crawler."""
 
-import asyncio
 import inspect
 import os
 from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from anam_py._executor import async_twin, run
-from anam_py._validation import check_count, check_path
+from anam_py._validation import check_count, check_path, describe
 from anam_py.crawler.analysis import analyse
 from anam_py.crawler.crawl import Crawl, Request, Step
 from anam_py.crawler.paths import key_prefix, written
@@ -22,6 +21,9 @@ from anam_py.crawler.selection import Selection
 from anam_py.embedding import Embedder, default_embedder
 from anam_py.exceptions import CrawlerError, ValidationError
 from anam_py.store import HTMCore
+
+if TYPE_CHECKING:
+    import asyncio
 
 __all__ = ["CodeBaseCrawler"]
 
@@ -78,6 +80,8 @@ class CodeBaseCrawler:
             raise ValidationError(f"htm_core must be an HTMCore, got {type(htm_core).__name__}")
         if embedder is not None and not isinstance(embedder, Embedder):
             raise ValidationError(f"embedder must have name, dimension and embed(texts, kind), got {type(embedder).__name__}")
+        if embedder is not None:
+            _check_named(embedder)
         self._htm = htm_core
         self._embedder = embedder or default_embedder()
         self._symbols = bool(symbols)
@@ -141,9 +145,10 @@ class CodeBaseCrawler:
         *,
         progress_callback: ProgressCallback | None = None,
     ) -> Iterator[dict[str, Any]]:
-        """Do what `crawl_directory` does, and give each file once it is stored, in bounded memory.
+        """Do what `crawl_directory` does, and give each file once it is stored.
 
-        What was given stays stored when the caller stops; the next crawl carries on from there.
+        What was given stays stored when the caller stops; the next crawl carries on from there. Of the contents no more than one
+        batch is in memory; of each file below the folder, its path, size and time are.
 
         Parameters
         ----------
@@ -163,6 +168,7 @@ class CodeBaseCrawler:
         CrawlerError, ValidationError, HTMError
             As `crawl_directory` does, at the call or as it goes on.
         """
+        _check_callback(progress_callback)
         crawl = self._start(path, include_patterns, exclude_patterns, store=extract_embeddings, results=True)
         return _results(crawl.steps(), progress_callback)
 
@@ -191,6 +197,7 @@ class CodeBaseCrawler:
         CrawlerError, ValidationError, HTMError
             As `crawl_directory` does.
         """
+        _check_callback(progress_callback)
         crawl = self._start(path, include_patterns, exclude_patterns, store=True, results=False)
         for _ in _results(crawl.steps(), progress_callback):
             pass
@@ -226,6 +233,9 @@ class CodeBaseCrawler:
         CrawlerError, ValidationError, HTMError
             As `crawl_directory` does.
         """
+        import asyncio  # noqa: PLC0415 - who searches without a loop need not wait for it
+
+        _check_callback(progress_callback)
         crawl = await run(self._start, path, include_patterns, exclude_patterns, store=extract_embeddings, results=True)
         steps = crawl.steps()
         results: list[dict[str, Any]] = []
@@ -330,11 +340,14 @@ class CodeBaseCrawler:
 
         Raises
         ------
+        ValidationError
+            If `progress_callback` cannot be called.
         CrawlerError
-            If the store holds vectors of another length.
+            If the store holds vectors of another length, or the embedder's are not what it promises.
         HTMError
             If the store cannot be read or written.
         """
+        _check_callback(progress_callback)
         return reembed(self._htm, self._embedder, progress_callback)
 
     reembed_async = async_twin(reembed)
@@ -370,6 +383,18 @@ class CodeBaseCrawler:
         return crawl
 
 
+def _check_named(embedder: Embedder) -> None:
+    name: object = embedder.name
+    if not isinstance(name, str) or not name:
+        raise ValidationError(f"embedder.name must be a str that is not empty, got {describe(name)}")
+    check_count(embedder.dimension, "embedder.dimension", 1)
+
+
+def _check_callback(progress_callback: object) -> None:
+    if progress_callback is not None and not callable(progress_callback):
+        raise ValidationError(f"progress_callback must be callable as (done, total, path), got {describe(progress_callback)}")
+
+
 def _check_root(root: Path) -> None:
     try:
         with os.scandir(root):
@@ -398,6 +423,8 @@ def _results(steps: Generator[Step, None, None], progress_callback: ProgressCall
 
 async def _unless_cancelled(under_way: "asyncio.Future[Step | None]") -> Step | None:
     """Wait for a step; when cancelled meanwhile, first wait for its end, since it cannot be stopped."""
+    import asyncio  # noqa: PLC0415 - as above
+
     try:
         return await asyncio.shield(under_way)
     except asyncio.CancelledError:

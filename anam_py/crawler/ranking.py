@@ -52,6 +52,11 @@ class Weights:
     per_file: int = 2
 
 
+# The cosine from which a vector alone, without a shared word, speaks for an entry. Of 1,200 queries of one to five
+# random words against the 7,976 files and symbols of the standard library's top level, none had a greater cosine than
+# 0.45 with an entry that shares no term with it: in the built-in embedder's 768 numbers that is what chance gives.
+_MEANINGFUL = 0.5
+
 WEIGHTS = Weights()
 
 
@@ -72,7 +77,7 @@ class Ranked(NamedTuple):
 
 
 def ranked(query: str, candidates: Sequence[Candidate], mode: Mode, weights: Weights = WEIGHTS) -> list[Ranked]:
-    """Return candidates, best first.
+    """Return the candidates that have to do with a query, best first.
 
     Parameters
     ----------
@@ -102,6 +107,8 @@ def ranked(query: str, candidates: Sequence[Candidate], mode: Mode, weights: Wei
             "path": _coverage(wanted, there.path, rarity),
             "summary": _coverage(wanted, there.summary, rarity),
         }
+        if not _is_related(candidate, scores, mode):
+            continue
         score = shares[0] * words + shares[1] * cosine
         score += weights.name * scores["name"] + weights.path * scores["path"] + weights.summary * scores["summary"]
         if _is_aside(candidate.record, wanted):
@@ -109,6 +116,13 @@ def ranked(query: str, candidates: Sequence[Candidate], mode: Mode, weights: Wei
         hits.append(Ranked(candidate.record, score, scores))
     hits.sort(key=lambda hit: (-hit.score, hit.record["key"].encode("utf-8")))
     return _spread(hits, weights.per_file)
+
+
+def _is_related(candidate: Candidate, scores: dict[str, float], mode: Mode) -> bool:
+    """Tell whether a candidate shares a word with the query, or its vector speaks for it; the nearest may still be far."""
+    if mode == "semantic":
+        return candidate.vector > 0
+    return any(scores[name] > 0 for name in ("lexical", "name", "path", "summary")) or candidate.vector >= _MEANINGFUL
 
 
 class _Described(NamedTuple):

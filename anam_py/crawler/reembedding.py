@@ -5,10 +5,10 @@ from itertools import islice
 
 from anam_py.crawler.batch import embed
 from anam_py.crawler.drafts import document
-from anam_py.crawler.known import EMPTY, ledger_of
+from anam_py.crawler.known import EMPTY
 from anam_py.embedding import Embedder
 from anam_py.exceptions import CrawlerError
-from anam_py.store import Entry, HTMCore
+from anam_py.store import Entry, HTMCore, Ledger
 
 __all__ = ["check_embedder", "reembed"]
 
@@ -26,7 +26,7 @@ def check_embedder(htm: HTMCore, embedder: Embedder) -> None:
         If the store was indexed with another one; says what to do.
     """
     _check_dimension(htm, embedder)
-    recorded = ledger_of(htm).embedder
+    recorded = Ledger(htm).embedder
     if recorded not in (None, embedder.name):
         raise CrawlerError(
             f"the store {str(htm.storage_path)!r} was indexed with embedder {recorded!r}, this crawler has {embedder.name!r}; "
@@ -55,7 +55,7 @@ def reembed(htm: HTMCore, embedder: Embedder, progress_callback: Callable[[int, 
         If the store holds vectors of another length.
     """
     _check_dimension(htm, embedder)
-    ledger = ledger_of(htm)
+    ledger = Ledger(htm)
     if ledger.embedder in (None, embedder.name):
         return 0
     # What had nothing to embed may have now: the next crawl will see.
@@ -84,7 +84,7 @@ def _reembed_group(htm: HTMCore, embedder: Embedder, keys: list[str]) -> int:
         else:
             wordless.append(record["key"])
     if stale:
-        ledger_of(htm).commit(entries=entries, forget=wordless, gone=wordless)
+        Ledger(htm).commit(entries=entries, forget=wordless, gone=wordless)
     return len(entries)
 
 

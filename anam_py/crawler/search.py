@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeAlias, cast, get_args
 import numpy as np
 
 from anam_py._validation import check_limit, check_text
+from anam_py.crawler.batch import embed_query
 from anam_py.crawler.paths import SEPARATOR
 from anam_py.crawler.ranking import Candidate, Mode, Ranked, ranked
 from anam_py.crawler.reembedding import check_embedder
@@ -60,9 +61,7 @@ class Hit(NamedTuple):
 
 def search(htm: HTMCore, embedder: Embedder, text: object, limit: object, mode: object, where: Where | None) -> list[Hit]:
     """Find what `CodeBaseCrawler.search` documents."""
-    query = check_text(text, "text")
-    if query is None:
-        raise ValidationError("text must be a str, got None")
+    query = check_text(text, optional=False)
     count = check_limit(limit)
     if mode not in get_args(Mode):
         raise ValidationError(f"mode must be one of {', '.join(get_args(Mode))}, got {mode!r}")
@@ -79,7 +78,7 @@ def _candidates(
 ) -> list[Candidate]:
     """Return what words and vectors find of the crawler's entries; what users stored themselves is not code."""
     by_words = htm.search_text(query, depth, where=where) if mode != "semantic" else []
-    vector = embedder.embed([query], "query")[0] if mode != "lexical" else np.zeros(0)
+    vector = embed_query(embedder, query) if mode != "lexical" else np.zeros(0)
     by_vector = htm.search_similar(vector, depth, -1.0, where=where) if vector.any() else []
     lexical = {key: score for key, score, _ in by_words}
     cosine = {key: score for key, score, _ in by_vector}

@@ -455,6 +455,31 @@ def test_wrong_arguments_are_refused(arguments: dict[str, Any], htm: HTMCore) ->
 # ---- single files ----
 
 
+async def test_a_callback_that_cannot_be_called_is_refused_before_anything_is_done(tree: Path, htm: HTMCore) -> None:
+    make_tree(tree, {"a.py": SOURCE})
+    crawler = CodeBaseCrawler(htm)
+    wrong: Any = "progress"
+    for call in (crawler.iter_crawl, crawler.index):
+        with pytest.raises(ValidationError, match="progress_callback must be callable"):
+            call(".", progress_callback=wrong)
+    with pytest.raises(ValidationError, match="progress_callback must be callable"):
+        await crawler.crawl_directory_async(".", progress_callback=wrong)
+    with pytest.raises(ValidationError, match="progress_callback must be callable"):
+        crawler.reembed(progress_callback=wrong)
+    assert len(htm) == 0
+
+
+def test_patterns_that_can_match_nothing_are_noted(tree: Path, crawler: CodeBaseCrawler) -> None:
+    make_tree(tree, {"src/a.py": SOURCE})
+    report = crawler.index(".", ["src/*.py", "/src/*.py", "[a"], ["../*"])
+    assert report.new == 1
+    assert [note.partition(" can ")[0] for note in report.notes] == [
+        "include_patterns: '/src/*.py'",
+        "include_patterns: '[a'",
+        "exclude_patterns: '../*'",
+    ]
+
+
 def test_analyze_file_gives_metadata_nested_and_at_top_level(tree: Path, htm: HTMCore, crawler: CodeBaseCrawler) -> None:
     make_tree(tree, {"src/a.py": SOURCE})
     analysis = crawler.analyze_file("./src/a.py")

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 from trees import make_tree
 
-from anam_py import CodeBaseCrawler, CrawlerError, HTMCore
+from anam_py import CodeBaseCrawler, CrawlerError, HTMCore, ValidationError
 from anam_py.crawler import reembedding
 from anam_py.embedding import default_embedder
 
@@ -110,3 +110,27 @@ def test_what_an_embedder_gives_is_checked(tree: Path, htm: HTMCore) -> None:
     ):
         CodeBaseCrawler(htm, embedder=Wrong()).index(".")
     assert len(htm) == 0
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, 1e300])
+def test_vectors_that_are_not_finite_are_the_embedders_fault(number: float, tree: Path, htm: HTMCore) -> None:
+    class Broken(Reversed):
+        def embed(self, texts: Sequence[str], kind: Any = "document") -> npt.NDArray[Any]:
+            vectors = default_embedder().embed(texts, kind).astype(np.float64)
+            vectors[-1, 3] = number
+            return vectors
+
+    make_tree(tree, FILES)
+    crawler = CodeBaseCrawler(htm, embedder=Broken())
+    for call in (lambda: crawler.index("."), lambda: crawler.search("words")):
+        with pytest.raises(CrawlerError, match=r"embedder 'reversed-1' gave a vector that is not finite"):
+            call()
+    assert len(htm) == 0
+
+
+@pytest.mark.parametrize(("attribute", "value"), [("name", ""), ("name", None), ("dimension", "768"), ("dimension", 0)])
+def test_an_embedder_without_a_name_or_a_length_is_refused(attribute: str, value: object, htm: HTMCore) -> None:
+    embedder = Reversed()
+    setattr(embedder, attribute, value)
+    with pytest.raises(ValidationError, match=rf"embedder\.{attribute}"):
+        CodeBaseCrawler(htm, embedder=embedder)

@@ -13,7 +13,7 @@ from trees import make_tree
 
 from anam_py import CodeBaseCrawler, HTMCore, ValidationError
 from anam_py.crawler import Hit
-from anam_py.crawler.ranking import WEIGHTS, Candidate, ranked
+from anam_py.crawler.ranking import WEIGHTS, Candidate, Mode, ranked
 
 CSV = '''"""Read and write csv files."""
 
@@ -206,3 +206,17 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CodeBaseCrawle
 )
 def test_the_standard_library_is_found_by_what_it_is_for(query: str, file: str, library: CodeBaseCrawler) -> None:
     assert file in [Path(hit.path).name for hit in library.search(query, 3)]
+
+
+def test_words_that_are_nowhere_have_no_hits_unless_their_vector_says_otherwise(library: CodeBaseCrawler) -> None:
+    for nonsense in ("zzzzqqq", "flurbl gnarx", "qwxyz vrtpl mmnbv kjhgf"):
+        assert library.search(nonsense) == []
+    assert library.search("zzzzqqq", mode="semantic")  # the nearest there are, as asked for
+
+
+def test_without_a_shared_word_only_a_near_vector_makes_a_hit() -> None:
+    def found(vector: float, mode: Mode = "hybrid") -> bool:
+        return bool(ranked("words", [candidate("a.py::f", 0.0, vector)], mode))
+
+    assert (found(0.8), found(0.2), found(-0.2)) == (True, False, False)
+    assert (found(0.2, "semantic"), found(0.0, "semantic"), found(-0.2, "semantic")) == (True, False, False)
