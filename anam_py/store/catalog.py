@@ -321,10 +321,11 @@ class Writer(Reader):
                 self.sql.execute("INSERT INTO lexemes(rowid, key, body) VALUES (?, ?, ?)", (i, *columns))
         self.set_meta("lexemes", text.LEXEMES)
 
-    def checkpoint(self) -> None:
-        """Move the WAL into the file and truncate it, as far as readers allow."""
+    def shrink(self) -> None:
+        """Give free pages and the WAL back to the disk, as far as readers allow."""
         with translated(self._path):
-            self.sql.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self.sql.execute("PRAGMA incremental_vacuum").fetchall()
+            self.sql.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 class Catalog:
@@ -348,9 +349,6 @@ class Catalog:
         with translated(path):
             writer = _open_writer(path, "rwc", "full")
             try:
-                # Without it freed pages never go back to the disk; only an empty file takes it.
-                writer.sql.execute("PRAGMA auto_vacuum = INCREMENTAL")
-                writer.sql.execute("PRAGMA journal_mode = WAL")
                 with writer.transaction():
                     writer.sql.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                     writer.sql.execute(f"PRAGMA user_version = {FORMAT}")
@@ -442,6 +440,8 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 def _open_writer(path: Path, mode: str, durability: str) -> Writer:
     connection = _connect(path, mode)
     try:
+        # Freed pages could not go back to the disk without it; only a file that is empty takes it.
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {durability.upper()}")
         connection.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}")

@@ -140,6 +140,7 @@ class WritingEngine(Engine):
         """Merge each shard's segments to as few as their size allows, without dead rows."""
         self.flush()
         self._merger.compact()
+        self.run(self._writer.shrink)
 
     @property
     def pending_bytes(self) -> int:

@@ -1,0 +1,203 @@
+"""What the catalog promises: durable transactions, one moment to each reader, and nothing but what belongs in it."""
+
+import contextlib
+import sqlite3
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from stores import V, merge_in_the_background, rows
+
+from anam_py.exceptions import HTMError
+from anam_py.store import HTMCore, recovery, schema
+from anam_py.store.catalog import Catalog
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Any:
+    """Give a plain connection to a closed store's catalog."""
+    with contextlib.closing(sqlite3.connect(path / "catalog.sqlite")) as sql:
+        yield sql
+
+
+def test_a_new_catalog_is_what_the_format_says(open_store: Any, store_path: Path) -> None:
+    open_store(shard_count=3).close()
+    with opened(store_path) as sql:
+        assert sql.execute("PRAGMA application_id").fetchone() == (0x616E616D,)
+        assert sql.execute("PRAGMA user_version").fetchone() == (1,)
+        assert sql.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert sql.execute("PRAGMA auto_vacuum").fetchone() == (2,)
+        tables = {name for (name,) in sql.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        assert set(schema.TABLES) <= tables
+        meta = dict(sql.execute("SELECT key, value FROM meta"))
+        assert (meta["shards"], meta["dimension"]) == ("3", "4")
+        assert meta["features"] == '{"required": [], "required_to_write": [], "tables": []}'
+
+
+def test_a_closed_store_leaves_no_log_behind(open_store: Any, store_path: Path) -> None:
+    htm = open_store()
+    htm.store_embedding("a", V, {})
+    htm.close()
+    assert {path.name for path in store_path.iterdir()} >= {"LOCK", "anam.json", "catalog.sqlite"}
+    assert not list(store_path.glob("catalog.sqlite-*"))
+    assert not (store_path / "LOCK.owner").exists()
+
+
+@pytest.mark.parametrize(("durability", "level"), [("full", 2), ("normal", 1)])
+def test_every_commit_is_synced_as_the_durability_says(open_store: Any, durability: str, level: int) -> None:
+    htm = open_store(durability=durability)
+    sql = htm._writing()._writer.sql
+    assert sql.execute("PRAGMA synchronous").fetchone() == (level,)
+    statements: list[str] = []
+    sql.set_trace_callback(statements.append)
+    htm.store_embedding("a", V, {})
+    assert not [statement for statement in statements if "synchronous" in statement]
+    statements.clear()
+    htm.flush()
+    order = [statement for statement in statements if "synchronous" in statement or statement in ("BEGIN IMMEDIATE", "COMMIT")]
+    if durability == "normal":  # files depend on it
+        assert order[:4] == ["PRAGMA synchronous = FULL", "BEGIN IMMEDIATE", "COMMIT", "PRAGMA synchronous = NORMAL"]
+    else:
+        assert order == ["BEGIN IMMEDIATE", "COMMIT"]
+    sql.set_trace_callback(None)
+
+
+def test_ids_ascend_and_are_never_used_again(open_store: Any, store_path: Path) -> None:
+    seen: list[int] = []
+    for number in range(4):
+        with open_store() as htm:
+            with htm._engine.catalog.reading() as reader:
+                assert reader.last_id() == max(seen, default=0)
+            for key in ("a", "b"):
+                htm.store_embedding(key, V, {"n": number})
+                with htm._engine.catalog.reading() as reader:
+                    seen.append(reader.entry(key).id)
+            htm.delete_many(["a", "b"])
+            if number % 2:
+                htm.compact()
+    assert seen == list(range(1, 9))
+
+
+def test_a_failed_write_gives_its_ids_back(store: HTMCore, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.store_embedding("a", V, {})
+    insert = store._writing()._writer.insert_pending
+
+    def fail(_: Any) -> None:
+        raise sqlite3.OperationalError("injected")
+
+    monkeypatch.setattr(store._writing()._writer, "insert_pending", fail)
+    with pytest.raises(HTMError, match="injected"):
+        store.store_embedding("b", V, {})
+    assert "b" not in store
+    monkeypatch.setattr(store._writing()._writer, "insert_pending", insert)
+    store.store_embedding("c", V, {})
+    with store._engine.catalog.reading() as reader:
+        assert (reader.entry("a").id, reader.entry("c").id) == (1, 2)
+
+
+def test_superseded_rows_leave_the_lists_of_pending_and_dead(open_store: Any, store_path: Path, rng: np.random.Generator) -> None:
+    htm = open_store()
+    for _ in range(3):
+        htm.store_embeddings([f"key {i}" for i in range(100)], rows(rng, 100), texts=["word"] * 100)
+        htm.flush()
+    htm.delete_many([f"key {i}" for i in range(50)])
+    htm.compact()
+    merge_in_the_background(htm)
+    htm.close()
+    with opened(store_path) as sql:
+        counts = {table: sql.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in schema.TABLES}
+        assert (counts["pending"], counts["dead"]) == (0, 0)
+        assert (counts["entries"], counts["history"], counts["texts"]) == (50, 250, 50)
+        assert sql.execute("SELECT DISTINCT state FROM segments").fetchall() == [("live",)]
+        sql.execute("INSERT INTO lexemes(lexemes) VALUES ('integrity-check')")
+        assert sql.execute("SELECT count(*) FROM lexemes WHERE lexemes MATCH 'word'").fetchone() == (50,)
+
+
+def test_compacting_gives_the_space_of_deleted_entries_back(open_store: Any, store_path: Path) -> None:
+    htm = open_store(dimension=64)
+    keys = [f"key {i}" for i in range(2000)]
+    for start in range(0, 2000, 500):
+        htm.store_embeddings(keys[start : start + 500], np.ones((500, 64)), texts=["a word " * 50] * 500)
+    catalog = store_path / "catalog.sqlite"
+    htm.compact()
+    before = catalog.stat().st_size
+    htm.delete_many(keys)
+    htm.compact()
+    assert catalog.stat().st_size < before
+    assert (store_path / "catalog.sqlite-wal").stat().st_size == 0
+    for start in range(0, 2000, 500):
+        htm.store_embeddings(keys[start : start + 500], np.ones((500, 64)))
+    size = htm.stats()["catalog_bytes"]
+    htm.compact()
+    assert htm.stats()["catalog_bytes"] < size - 2000 * 64 * 4  # what was pending is in segments only
+
+
+def test_the_index_of_words_is_rebuilt_when_words_are_made_otherwise(open_store: Any, store_path: Path) -> None:
+    with open_store() as htm:
+        htm.store_embedding("a", V, {}, text="some words")
+    with opened(store_path) as sql:
+        sql.execute("UPDATE meta SET value = '0' WHERE key = 'lexemes'")
+        sql.execute("INSERT INTO lexemes(lexemes) VALUES ('delete-all')")
+        sql.commit()
+    with open_store(read_only=True) as htm:
+        assert htm.search_text("words") == []
+    with open_store() as htm:
+        assert [key for key, _, _ in htm.search_text("words")] == ["a"]
+        htm.delete("a")
+        assert htm.search_text("words") == []
+        assert htm.verify() == []
+
+
+def test_catalog_files_belong_to_their_owner(open_store: Any, store_path: Path) -> None:
+    open_store().store_embedding("a", V, {})
+    for path in store_path.glob("catalog.sqlite*"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_what_a_hostile_schema_could_run_is_off(open_store: Any) -> None:
+    htm = open_store()
+    with htm._engine.catalog.reading() as reader:
+        assert reader.sql.execute("PRAGMA trusted_schema").fetchone() == (0,)
+        assert reader.sql.execute("PRAGMA cell_size_check").fetchone() == (1,)
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            reader.sql.execute("DELETE FROM entries")
+
+
+def test_exactly_one_connection_can_write(open_store: Any, store_path: Path) -> None:
+    htm = open_store()
+    htm.store_embedding("a", V, {})
+    catalog = Catalog(store_path / recovery.CATALOG)
+    with catalog.reading() as one, catalog.reading() as two:
+        for reader in (one, two):
+            with pytest.raises(sqlite3.OperationalError, match="readonly"):
+                reader.sql.execute("CREATE TABLE x (a)")
+    catalog.close()
+
+
+def test_readers_frozen_at_a_moment_stay_there(open_store: Any) -> None:
+    htm = open_store()
+    htm.store_embedding("a", V, {"n": 1})
+    with htm._engine.catalog.reading() as reader, reader.frozen():
+        assert reader.count() == 1
+        htm.store_embedding("b", V, {})
+        with reader.frozen():
+            assert reader.count() == 1
+        assert reader.count() == 1
+    assert len(htm) == 2
+
+
+def test_the_store_loads_neither_hdf5_nor_anything_slow_before_it_has_to(store_path: Path) -> None:
+    script = """
+import sys
+from anam_py.store import HTMCore
+with HTMCore(sys.argv[1], dimension=4) as htm:
+    htm.store_embedding("a", [1, 2, 3, 4], {}, text="word")
+    htm.search_similar([1, 2, 3, 4]), htm.search_text("word"), htm.verify()
+    print(sorted({"h5py", "torch", "rich", "click", "tree_sitter"} & set(sys.modules)))
+"""
+    found = subprocess.run([sys.executable, "-c", script, store_path], capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"
