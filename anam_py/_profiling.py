@@ -89,11 +89,6 @@ class Profiler:
         with self._lock:
             return {operation: durations.summary() for operation, durations in self._operations.items()}
 
-    def reset(self) -> None:
-        """Forget everything measured so far."""
-        with self._lock:
-            self._operations.clear()
-
 
 class _HasProfiler(Protocol):
     _profiler: Profiler

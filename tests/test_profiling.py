@@ -76,12 +76,6 @@ def test_a_profiled_method_keeps_its_name_and_documentation() -> None:
     assert Service.double.__doc__ == "Return twice the value."
 
 
-def test_reset_forgets_what_was_measured() -> None:
-    profiler = Profiler()
-    profiler.record("get", 1.0)
-    profiler.reset()
-    assert profiler.data() == {}
-
 
 def test_records_of_many_threads_are_all_counted() -> None:
     profiler = Profiler()

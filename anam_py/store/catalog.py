@@ -7,20 +7,20 @@ never be opened and closed by other means: that would drop SQLite's POSIX locks.
 
 import contextlib
 import json
+import shutil
 import sqlite3
 import sys
+import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from anam_py.exceptions import HTMError
-from anam_py.store import filters, text
+from anam_py.store import files, filters, schema, text
 from anam_py.store.filters import Condition
 from anam_py.store.rows import Entry, File, Segment, Version
-from anam_py.store.schema import APPLICATION_ID, FORMAT, TABLES
 
-SQLITE_VERSION = sqlite3.sqlite_version
 _BUSY_SECONDS = 5.0
 _WAL_LIMIT_BYTES = 64 << 20
 _CHUNK = 10_000
@@ -28,6 +28,7 @@ _MOST_ROWS = 2**63 - 1
 _VERSION = "key, version, id, metadata, mcrc, diff_ops, dcrc, timestamp"
 _BUSY = getattr(sqlite3, "SQLITE_BUSY", 5)
 _FULL = getattr(sqlite3, "SQLITE_FULL", 13)
+_UNWRITABLE = {getattr(sqlite3, "SQLITE_READONLY", 8), getattr(sqlite3, "SQLITE_CANTOPEN", 14)}
 _IOERR_FSYNC = {
     getattr(sqlite3, "SQLITE_IOERR_FSYNC", 1034),
     getattr(sqlite3, "SQLITE_IOERR_DIR_FSYNC", 1290),
@@ -51,20 +52,20 @@ class Reader:
     def check(self, *, writing: bool) -> None:
         """Raise HTMError unless this is a catalog of ours, of a format that we know."""
         (application,) = self.sql.execute("PRAGMA application_id").fetchone()
-        if application != APPLICATION_ID:
+        if application != schema.APPLICATION_ID:
             raise HTMError(
-                "catalog.sqlite is not a catalog of anam_py; the store is damaged, restore a backup or run HTMCore.repair(path)"
+                "catalog.sqlite is not a catalog of anam_py; the store is damaged, restore a copy of the folder, or store anew"
             )
         (version,) = self.sql.execute("PRAGMA user_version").fetchone()
-        if version > FORMAT:
-            raise HTMError(f"the store has format {version}, this anam_py reads up to {FORMAT}; upgrade anam_py")
-        required, required_to_write, tables = _features(self.meta())
+        if version != schema.FORMAT:
+            raise HTMError(f"the store has format {version}, this anam_py reads up to {schema.FORMAT}; upgrade anam_py")
+        required, required_to_write, tables = schema.features(self.meta())
         if needed := required + (required_to_write if writing else []):
             raise HTMError(f"the store needs {', '.join(map(repr, needed))}, which this anam_py does not have; upgrade anam_py")
-        if strange := _strange_objects(self.sql, set(tables)):
+        if strange := schema.strange_objects(self.sql.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"), tables):
             raise HTMError(
                 f"the catalog does not have the tables of format {version} ({', '.join(strange)}); "
-                "it was changed by something else, restore a backup"
+                "it was changed by something else, restore a copy of the folder"
             )
 
     def meta(self) -> dict[str, str]:
@@ -124,7 +125,7 @@ class Reader:
         try:
             return None if row is None else text.decompress(row[0])
         except text.DamagedTextError as error:
-            raise HTMError(f"the text of {key!r} is damaged: {error}; restore a backup or store it again") from error
+            raise HTMError(f"the text of {key!r} is damaged: {error}; restore a copy of the folder, or store it again") from error
 
     def texts(self) -> Iterator[tuple[int, str, bytes]]:
         """Iterate over (id, key, stored form) of every text."""
@@ -154,7 +155,7 @@ class Reader:
             " WHERE state = ? ORDER BY shard, first_id",
             (state,),
         )
-        return [Segment._make((*row[:6], _layout(row[6]), *row[7:])) for row in rows]
+        return [Segment._make((*row[:6], schema.layout(row[6]), *row[7:])) for row in rows]
 
     def dead(self) -> list[int]:
         return [row[0] for row in self.sql.execute("SELECT id FROM dead ORDER BY id")]
@@ -284,8 +285,9 @@ class Writer(Reader):
     def insert_pending(self, rows: Sequence[tuple[int, bytes | memoryview]]) -> None:
         self.sql.executemany("INSERT INTO pending VALUES (?, ?)", rows)
 
-    def drop_pending(self, until: int) -> None:
-        self.sql.execute("DELETE FROM pending WHERE id <= ?", (until,))
+    def drop_pending(self, until: int) -> int:
+        """Drop the pending rows up to an id; returns how many there were."""
+        return self.sql.execute("DELETE FROM pending WHERE id <= ?", (until,)).rowcount
 
     def drop_dead(self, ids: Iterable[int]) -> None:
         self.sql.executemany("DELETE FROM dead WHERE id = ?", [(i,) for i in ids])
@@ -339,9 +341,42 @@ class Catalog:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._source = f"{path.as_uri()}?mode=ro"
+        self._copy: tempfile.TemporaryDirectory[str] | None = None
         self._idle: deque[Reader] = deque()
         self._writer: Writer | None = None
         self._closed = False
+
+    @classmethod
+    def for_reading(cls, path: Path) -> Self:
+        """Return the catalog of a store that is only read here, perhaps from a read-only medium.
+
+        Reading a WAL takes a file of shared memory beside it. Where none can be made, nobody can
+        be writing either: the file is read as it is, or, if there is a WAL, as a copy of both.
+        """
+        catalog = cls(path)
+        with translated(path):
+            try:
+                with contextlib.closing(_connect(catalog._source)) as connection:
+                    connection.execute("SELECT count(*) FROM sqlite_master")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF not in _UNWRITABLE:
+                    raise
+                catalog._read_without_writing()
+        return catalog
+
+    def _read_without_writing(self) -> None:
+        wal = self._path.with_name(f"{self._path.name}-wal")
+        try:
+            if not wal.exists() or not wal.stat().st_size:
+                self._source = f"{self._path.as_uri()}?mode=ro&immutable=1"
+                return
+            self._copy = tempfile.TemporaryDirectory(prefix="anam-catalog-")
+            for file in (self._path, wal):
+                shutil.copyfile(file, Path(self._copy.name, file.name))
+        except OSError as error:
+            raise files.translated(self._path, "read", error) from error
+        self._source = f"{Path(self._copy.name, self._path.name).as_uri()}?mode=ro"
 
     @classmethod
     def create(cls, path: Path, meta: dict[str, str]) -> None:
@@ -350,9 +385,9 @@ class Catalog:
             writer = _open_writer(path, "rwc", "full")
             try:
                 with writer.transaction():
-                    writer.sql.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                    writer.sql.execute(f"PRAGMA user_version = {FORMAT}")
-                    for statement in TABLES.values():
+                    writer.sql.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+                    writer.sql.execute(f"PRAGMA user_version = {schema.FORMAT}")
+                    for statement in schema.TABLES.values():
                         writer.sql.execute(statement)
                     for key, value in meta.items():
                         writer.set_meta(key, value)
@@ -377,24 +412,28 @@ class Catalog:
             reader = self._idle.pop()
         except IndexError:
             with translated(self._path):
-                reader = Reader(_connect(self._path, "ro"))
+                reader = Reader(_connect(self._source))
         try:
             with translated(self._path):
                 yield reader
         finally:
+            self._idle.append(reader)
             if self._closed:
-                reader.sql.close()
-            else:
-                self._idle.append(reader)
+                self._close_idle()
 
     def close(self) -> None:
         """Close every connection that is not lent; lent ones close when they come back."""
         self._closed = True
+        self._close_idle()
+        if self._writer is not None:
+            self._writer.sql.close()
+        if self._copy is not None:
+            self._copy.cleanup()
+
+    def _close_idle(self) -> None:
         with contextlib.suppress(IndexError):
             while True:
                 self._idle.pop().sql.close()
-        if self._writer is not None:
-            self._writer.sql.close()
 
 
 @contextlib.contextmanager
@@ -412,18 +451,18 @@ def translated(path: Path) -> Iterator[None]:
             advice = "another process holds the catalog; try again"
         elif isinstance(error, sqlite3.ProgrammingError) and "closed" in str(error):
             advice = "the store was closed while the call was running"
-        elif isinstance(error, sqlite3.OperationalError):
+        elif isinstance(error, sqlite3.OperationalError) and "decode" not in str(error):
             advice = f"{error}; check the disk and the permissions of the folder"
         elif isinstance(error, sqlite3.DatabaseError):
-            advice = f"{error}; the catalog is damaged, restore a backup or run HTMCore.repair(path)"
+            advice = f"{error}; the catalog is damaged, restore a copy of the folder, or store anew"
         else:
             advice = str(error)
         raise HTMError(f"catalog {str(path)!r}: {advice}") from error
 
 
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
+def _connect(source: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
-        f"{path.as_uri()}?mode={mode}",
+        source,
         uri=True,
         timeout=_BUSY_SECONDS,
         isolation_level=None,
@@ -438,7 +477,7 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 
 
 def _open_writer(path: Path, mode: str, durability: str) -> Writer:
-    connection = _connect(path, mode)
+    connection = _connect(f"{path.as_uri()}?mode={mode}")
     try:
         # Freed pages could not go back to the disk without it; only a file that is empty takes it.
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
@@ -452,47 +491,3 @@ def _open_writer(path: Path, mode: str, durability: str) -> Writer:
         connection.close()
         raise
     return Writer(connection, path, durability)
-
-
-def _features(meta: dict[str, str]) -> list[list[str]]:
-    """Return names of what a store requires, what it requires to be written, and tables of optional features."""
-    try:
-        features = json.loads(meta["features"])
-        found = [features[name] for name in ("required", "required_to_write", "tables")]
-        if not all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in found):
-            raise TypeError(f"not lists of names: {found}")
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise HTMError(f"the catalog does not say what features it has ({error!r}); restore a backup") from error
-    return found
-
-
-def _layout(body: str) -> dict[str, int]:
-    """Return the byte offsets of a segment's datasets; none where they cannot be told."""
-    try:
-        layout = json.loads(body)
-        return {name: offset for name, offset in layout.items() if type(offset) is int}
-    except (ValueError, AttributeError, RecursionError):
-        return {}
-
-
-def _strange_objects(connection: sqlite3.Connection, optional: set[str]) -> list[str]:
-    """Return what the schema has too much, too little or otherwise than it should.
-
-    `optional` names tables of optional features, which a later version may have added.
-    Triggers and views never belong: they would run what their author wanted.
-    """
-    known = {f"lexemes_{part}" for part in ("data", "idx", "docsize", "config")} | optional
-    strange = []
-    found = {}
-    rows = connection.execute(
-        "SELECT type, name, tbl_name, sql FROM sqlite_master"
-        " WHERE type IN ('trigger', 'view') OR name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
-    )
-    for kind, name, table, sql in rows:
-        if kind == "table" and name not in known:
-            found[name] = sql
-        elif kind in ("trigger", "view") or (kind == "index" and table not in known):
-            strange.append(name)
-    wanted = {name: sql.strip() for name, sql in TABLES.items()}
-    strange += [name for name in wanted | found if wanted.get(name) != found.get(name)]
-    return sorted(strange)

@@ -20,7 +20,7 @@ from anam_py.exceptions import HTMError
 from anam_py.store import files, recovery
 from anam_py.store.catalog import Catalog, Reader
 from anam_py.store.records import RecordCache
-from anam_py.store.segment import MappedSegment
+from anam_py.store.segment import MappedSegment, shard_folder
 from anam_py.store.snapshot import PendingRows, SegmentBlock, Snapshot
 
 T = TypeVar("T")
@@ -47,7 +47,6 @@ class Engine:
 
     read_only = True
     durability: str | None = None
-    background_error: str | None = None
 
     def __init__(self, folder: Path, marker: recovery.Marker, catalog: Catalog) -> None:
         self.folder = folder
@@ -76,7 +75,7 @@ class Engine:
         except Moved:
             raise HTMError(
                 f"the catalog and the segments of {str(self.folder)!r} do not agree; run verify() to see "
-                "where, and restore a backup"
+                "where, and restore a copy of the folder"
             ) from None
 
     def mean_field(self, snapshot: Snapshot) -> NDArray[np.float32]:
@@ -87,6 +86,11 @@ class Engine:
             known = snapshot, _core.mean_field(snapshot.rows(), threads=threads).astype(np.float32)
             self._field = known
         return known[1]
+
+    @property
+    def background_error(self) -> str | None:
+        """Why the last flush or merge in the background failed, if it did."""
+        return None
 
     @property
     def pending_bytes(self) -> int:
@@ -136,13 +140,15 @@ class ReadingEngine(Engine):
             marker = recovery.Marker.read(folder) if folder.is_dir() else None
         except OSError as error:  # too long a name, say
             raise files.translated(folder, "open", error) from error
+        if marker is None and (folder / recovery.CATALOG).exists():
+            raise HTMError(f"{str(folder / recovery.MARKER)!r} is missing; restore a copy of the folder")
         if marker is None:
             raise HTMError(f"there is no store at {str(folder)!r}; create it by opening it for writing")
         recovery.refuse_network(folder)
         path = folder / recovery.CATALOG
         if not path.exists() or not path.stat().st_size:
-            raise HTMError(f"the catalog {str(path)!r} is missing or empty; restore a backup or run HTMCore.repair(path)")
-        super().__init__(folder, marker, Catalog(path))
+            raise HTMError(f"the catalog {str(path)!r} is missing or empty; restore a copy of the folder, or store anew")
+        super().__init__(folder, marker, Catalog.for_reading(path))
         try:
             self._lock = threading.Lock()
             self._watch = self.catalog.reading()
@@ -203,7 +209,7 @@ def load_snapshot(engine: Engine, reader: Reader, known: Snapshot | None = None)
     mapped = {} if known is None else {block.segment.id: block.source for block in known.segments}
     segments, missing = [], []
     for row in reader.segments():
-        path = recovery.shard_folder(engine.folder, row.shard) / row.name
+        path = shard_folder(engine.folder, row.shard) / row.name
         try:
             source = mapped.get(row.id) or MappedSegment(path, row, dimension)
             segments.append(SegmentBlock.of(source))
@@ -222,6 +228,12 @@ def load_snapshot(engine: Engine, reader: Reader, known: Snapshot | None = None)
             pending.append(known.pending.ids[kept], known.pending.vectors[kept], known.pending.norms[kept])
         after = int(known.pending.ids[-1])
     if rows := reader.pending(after):
+        for entry_id, blob in rows:
+            if len(blob) != 4 * dimension:
+                raise HTMError(
+                    f"the pending vector of id {entry_id} has {len(blob)} bytes instead of {4 * dimension}; "
+                    "the catalog is damaged, restore a copy of the folder, or store anew"
+                )
         vectors = np.frombuffer(b"".join(blob for _, blob in rows), "<f4").reshape(-1, dimension)
         pending.append([i for i, _ in rows], vectors, _core.norms(vectors))
     snapshot = Snapshot(tuple(segments), pending.block(), tuple(missing))

@@ -295,6 +295,9 @@ class Entries(Handle):
     def __len__(self) -> int:
         return self._reading().snapshot().live
 
+    def __bool__(self) -> bool:
+        return True  # an empty store is a store; without this, its length would decide
+
     def __contains__(self, key: object) -> bool:
         engine = self._reading()
         try:

@@ -11,7 +11,7 @@ from anam_py import _core, _validation
 from anam_py._executor import async_twin
 from anam_py._profiling import profiled
 from anam_py.exceptions import HTMError, ValidationError
-from anam_py.store import benchmark, filters, queries
+from anam_py.store import benchmark, filters, queries, recovery
 from anam_py.store.entries import Entries
 
 
@@ -278,10 +278,10 @@ class HTMCore(Entries):
         HTMError
             If no temporary store can be made beside this one's files.
         """
-        count = _validation.check_count(num_operations, "num_operations", 1, 10_000_000)
+        count = _validation.check_count(num_operations, "num_operations", 1, 1_000_000)
         durability = self._reading().durability or "full"
         try:
-            folder = tempfile.mkdtemp(prefix="benchmark-", dir=self.storage_path)
+            folder = tempfile.mkdtemp(prefix=recovery.BENCHMARK, dir=self.storage_path)
         except OSError as error:
             raise HTMError(f"no temporary store can be made in {str(self.storage_path)!r}: {error}") from error
         try:

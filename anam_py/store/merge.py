@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anam_py.exceptions import HTMError
-from anam_py.store import recovery, segment
+from anam_py.store import segment
 from anam_py.store.segment import Columns, MappedSegment, Strings
 from anam_py.store.snapshot import SegmentBlock, Snapshot
 
@@ -31,7 +31,6 @@ LARGEST_BYTES = 256 << 20
 # Segments of this size are left to themselves, unless a third of one is dead.
 FULL_BYTES = 128 << 20
 _DEAD_SHARE = 1 / 3
-_ROWS_AT_ONCE = 2048
 
 
 def choose(blocks: Sequence[SegmentBlock]) -> list[SegmentBlock]:
@@ -75,7 +74,7 @@ def live_columns(blocks: Sequence[SegmentBlock]) -> Columns:
 
     def vectors() -> Iterator[NDArray[np.float32]]:
         for block, chosen in zip(blocks, rows, strict=True):
-            for piece in pieces(chosen):
+            for piece in segment.pieces(chosen):
                 yield block.vectors[piece]
 
     def joined(name: str) -> NDArray[np.generic]:
@@ -91,12 +90,6 @@ def live_columns(blocks: Sequence[SegmentBlock]) -> Columns:
         metadata=strings("metadata"),
         **{name: joined(name) for name in numbers},  # type: ignore[arg-type]
     )
-
-
-def pieces(rows: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
-    """Yield rows in order, so few at a time that copies of them hardly count."""
-    for start in range(0, len(rows), _ROWS_AT_ONCE):
-        yield rows[start : start + _ROWS_AT_ONCE]
 
 
 class Merger(threading.Thread):
@@ -152,7 +145,7 @@ class Merger(threading.Thread):
                 self._engine.breaks(error)
                 if not self._stopping.is_set():
                     log.warning("merging failed, the store goes on without: %s", error)
-                self._engine.background_error = str(error)
+                self._engine.merge_error = str(error)
 
     def _resolve(self, wanted: "Future[None]") -> None:
         try:
@@ -197,7 +190,7 @@ def merge(engine: "WritingEngine", shard: int, run: Sequence[SegmentBlock]) -> N
     if any(block.live for block in run):
         marker = engine.marker
         names = [block.segment.name for block in run]
-        folder = recovery.shard_folder(engine.folder, shard)
+        folder = segment.shard_folder(engine.folder, shard)
         row = segment.write(folder, marker.uuid, shard, marker.dimension, live_columns(run), names)
         written = SegmentBlock.of(MappedSegment(folder / row.name, row, marker.dimension))
     engine.replace_segments(run, written)

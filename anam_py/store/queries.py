@@ -52,7 +52,7 @@ class Scope(NamedTuple):
             segment, reason = snapshot.missing[0]
             raise HTMError(
                 f"{len(snapshot.missing)} of the store's segments cannot be read, first {segment.name} "
-                f"({segment.rows} rows): {reason}; restore a backup, or open the store with "
+                f"({segment.rows} rows): {reason}; restore a copy of the folder, or open the store with "
                 "allow_partial=True to search the rest"
             )
         if self.where is None:
@@ -107,7 +107,7 @@ def history(engine: Engine, key: str) -> list[Record]:
         versions = reader.history(key)
     for version in versions:
         if problem := damage(version):
-            raise HTMError(f"the {problem} of version {version.version} of {key!r} are damaged; restore a backup")
+            raise HTMError(f"the {problem} of version {version.version} of {key!r} are damaged; restore a copy of the folder")
     return [
         {
             "version": version.version,
@@ -251,7 +251,9 @@ def _hits(
         stored = _stored(snapshot, entry)
         # Checksums guard vectors; ids and norms of a segment are guarded by what comes of them.
         if query.any() and _core.pair_cosine(stored.vector, query) != cosines[entry.id]:
-            raise HTMError(f"the norm of {entry.key!r} is damaged; run verify() to see what else is, and restore a backup")
+            raise HTMError(
+                f"the norm of {entry.key!r} is damaged; run verify() to see what else is, and restore a copy of the folder"
+            )
         hits.append((entry.key, score, stored.record()))
     return hits
 
@@ -278,7 +280,7 @@ def _vector(snapshot: Snapshot, entry: Entry) -> NDArray[np.float32]:
     vector = snapshot.vector(entry.shard, entry.id)
     if vector is None:
         if reason := snapshot.missing_from(entry.shard, entry.id):
-            raise HTMError(f"the vector of {entry.key!r} cannot be read: {reason}; restore a backup")
+            raise HTMError(f"the vector of {entry.key!r} cannot be read: {reason}; restore a copy of the folder")
         raise Moved
     return vector
 

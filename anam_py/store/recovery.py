@@ -4,6 +4,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -12,10 +13,12 @@ from typing import NamedTuple, Self
 from anam_py.exceptions import HTMError
 from anam_py.store import files, text
 from anam_py.store.catalog import Catalog, Writer
+from anam_py.store.segment import shard_folder
 
 MARKER = "anam.json"
 CATALOG = "catalog.sqlite"
 QUARANTINE = "quarantine"
+BENCHMARK = f"benchmark{files.TEMPORARY}"
 _MAGIC = "anam-htm"
 _MARKER_FORMAT = 1
 
@@ -41,7 +44,7 @@ class Marker(NamedTuple):
         try:
             return cls(meta["uuid"], int(meta["shards"]), int(meta["dimension"]))
         except (KeyError, ValueError) as error:
-            raise HTMError(f"the catalog does not say what its store is ({error!r}); restore a backup") from error
+            raise HTMError(f"the catalog does not say what its store is ({error!r}); restore a copy of the folder") from error
 
     def write(self, folder: Path) -> None:
         """Write the marker of a new store."""
@@ -64,18 +67,13 @@ class Marker(NamedTuple):
             raise files.translated(path, "read", error) from error
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise HTMError(
-                f"{str(path)!r} is not a marker of anam_py ({error}); restore a backup or run HTMCore.repair(path)"
+                f"{str(path)!r} is not a marker of anam_py ({error}); restore a copy of the folder, or store anew"
             ) from error
         if version > _MARKER_FORMAT:
             raise HTMError(
                 f"the marker {str(path)!r} has format {version}, this anam_py reads up to {_MARKER_FORMAT}; upgrade anam_py"
             )
         return marker
-
-
-def shard_folder(folder: Path, shard: int) -> Path:
-    """Return where a shard's segments lie."""
-    return folder / f"shard-{shard:04d}"
 
 
 def prepare_folder(path: Path) -> None:
@@ -114,7 +112,7 @@ def create_or_read(folder: Path, shards: int, dimension: int) -> Marker:
     if not size and (marker is not None or segments):
         state = "missing" if size is None else "empty"
         raise HTMError(
-            f"the catalog {str(path)!r} is {state}, but the store has data; restore a backup or run HTMCore.repair(path)"
+            f"the catalog {str(path)!r} is {state}, but the store has data; restore a copy of the folder, or store anew"
         )
     if marker is not None:
         return marker
@@ -142,7 +140,7 @@ def _unfinished(path: Path, *, has_segments: bool) -> Marker | None:
             if has_segments or reader.last_id():
                 raise HTMError(
                     f"{str(path.parent / MARKER)!r} is missing, but the store has data; "
-                    "restore a backup or run HTMCore.repair(path)"
+                    "restore a copy of the folder, or store anew"
                 )
             return Marker.recorded(reader.meta())
     finally:
@@ -155,12 +153,12 @@ def require_match(marker: Marker, meta: dict[str, str], folder: Path) -> None:
     if recorded.uuid != marker.uuid:
         raise HTMError(
             f"{str(folder)!r} holds the marker of store {marker.uuid} and the catalog of store "
-            f"{recorded.uuid}; they were mixed up, restore a backup"
+            f"{recorded.uuid}; they were mixed up, restore a copy of the folder"
         )
     if recorded != marker:
         raise HTMError(
             f"the marker in {str(folder)!r} says {marker.shards} shards and {marker.dimension} dimensions, the catalog "
-            f"{recorded.shards} and {recorded.dimension}; the marker is damaged, restore a backup"
+            f"{recorded.shards} and {recorded.dimension}; the marker is damaged, restore a copy of the folder"
         )
 
 
@@ -185,6 +183,8 @@ def tidy(folder: Path, writer: Writer) -> list[str]:
             set_aside.append(target.name)
     for path in folder.glob(f"{MARKER}{files.TEMPORARY}*"):
         files.remove(path)
+    for path in folder.glob(f"{BENCHMARK}*"):
+        shutil.rmtree(path, ignore_errors=True)
     if writer.meta().get("lexemes") != text.LEXEMES:
         with writer.transaction():
             writer.rebuild_lexemes()

@@ -20,6 +20,13 @@ class _Registry:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.engines: dict[tuple[Path, bool], tuple[Engine, int]] = {}
+        self.inherited: list[Engine] = []
+
+    def start_anew(self) -> None:
+        """Forget every engine, without letting go of any."""
+        self.inherited = [*self.inherited, *(engine for engine, _ in self.engines.values())]
+        self.lock = threading.Lock()
+        self.engines = {}
 
     def find(self, folder: Path, *, read_only: bool) -> tuple[Engine, int] | None:
         # A reader beside a writer of the same process shares its engine: it sees more, sooner.
@@ -118,5 +125,6 @@ def _uninterrupted(function: Callable[[], T]) -> Future[T]:
 
 
 if hasattr(os, "register_at_fork"):
-    # The child starts with none open: its copies of the parent's engines answer every call with an HTMError.
-    os.register_at_fork(after_in_child=_registry.__init__)  # type: ignore[misc]
+    # The child starts with none open: its copies of the parent's engines answer every call with an
+    # HTMError, and are kept, since to close an inherited SQLite connection is not safe.
+    os.register_at_fork(after_in_child=_registry.start_anew)

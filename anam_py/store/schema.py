@@ -1,5 +1,10 @@
 """The catalog's tables, and what makes a SQLite file a catalog of ours."""
 
+import json
+from collections.abc import Iterable
+
+from anam_py.exceptions import HTMError
+
 APPLICATION_ID = 0x616E616D  # "anam"
 FORMAT = 1
 
@@ -108,3 +113,45 @@ TABLES = {
             PRIMARY KEY (path, type, value, id)
         ) WITHOUT ROWID""",
 }
+
+
+def features(meta: dict[str, str]) -> list[list[str]]:
+    """Return names of what a store requires, what it requires to be written, and tables of optional features."""
+    try:
+        body = json.loads(meta["features"])
+        found = [body[name] for name in ("required", "required_to_write", "tables")]
+        if not all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in found):
+            raise TypeError(f"not lists of names: {found}")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise HTMError(f"the catalog does not say what features it has ({error!r}); restore a copy of the folder") from error
+    return found
+
+
+def layout(body: str) -> dict[str, int]:
+    """Return the byte offsets of a segment's datasets; none where they cannot be told."""
+    try:
+        found = json.loads(body)
+        return {name: offset for name, offset in found.items() if type(offset) is int}
+    except (ValueError, AttributeError, RecursionError):
+        return {}
+
+
+def strange_objects(master: Iterable[tuple[str, str, str, str]], optional: Iterable[str]) -> list[str]:
+    """Return what a schema has too much, too little or otherwise than it should.
+
+    `master` holds (type, name, table, sql) of each object, `optional` names tables of optional
+    features, which a later version may have added. Triggers and views never belong: they would run what their author wanted.
+    """
+    known = {f"lexemes_{part}" for part in ("data", "idx", "docsize", "config")} | {*optional}
+    strange = []
+    found = {}
+    for kind, name, table, sql in master:
+        if name.startswith("sqlite_") and kind in ("table", "index"):
+            continue
+        if kind == "table" and name not in known:
+            found[name] = sql
+        elif kind in ("trigger", "view") or (kind == "index" and table not in known):
+            strange.append(name)
+    wanted = {name: sql.strip() for name, sql in TABLES.items()}
+    strange += [name for name in wanted | found if wanted.get(name) != found.get(name)]
+    return sorted(strange)

@@ -13,7 +13,7 @@ import secrets
 import sys
 import threading
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -31,6 +31,10 @@ FORMAT = 1
 _ALIGNMENT = 64
 # HDF5's own structures for nine datasets and six attributes; only sizes the first allocation.
 _OVERHEAD_BYTES = 64 << 10
+# What a row takes beside its vector, key and metadata.
+_ROW_BYTES = 64
+# So few that copies of them hardly count.
+_ROWS_AT_ONCE = 2048
 
 _TYPES = {
     "ids": "<i8",
@@ -113,11 +117,6 @@ class Columns:
         )
 
 
-def row_bytes(dimension: int) -> int:
-    """Return about what one row takes in a segment, with a typical key and metadata."""
-    return 4 * dimension + 256
-
-
 def write(
     folder: Path,
     uuid: str,
@@ -157,6 +156,59 @@ def write(
     )
 
 
+def write_shards(
+    folder: Path,
+    uuid: str,
+    entries: Sequence[Entry],
+    vectors: NDArray[np.float32],
+    norms: NDArray[np.float64],
+    *,
+    most_bytes: int,
+) -> Iterator[tuple[Path, Segment]]:
+    """Write rows to the segments of their shards; yields each file with what the catalog must list.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The store's.
+    uuid : str
+        The store's.
+    entries : sequence of Entry
+        Ascending by id.
+    vectors, norms : ndarray of shape (n, D) and (n,)
+        Row i belongs to ``entries[i]``.
+    most_bytes : int
+        About how large a segment may get.
+
+    Raises
+    ------
+    HTMError
+        If a file cannot be written; those before it are there.
+    """
+    dimension = vectors.shape[1]
+    shards = np.array([entry.shard for entry in entries])
+    sizes = np.array([4 * dimension + len(entry.key) + len(entry.metadata) + _ROW_BYTES for entry in entries])
+    for shard in np.unique(shards).tolist():
+        rows = np.flatnonzero(shards == shard)
+        full = np.cumsum(sizes[rows]) // most_bytes
+        for part in np.split(rows, np.flatnonzero(np.diff(full)) + 1):
+            pieces_ = (vectors[piece] for piece in pieces(part))
+            columns = Columns.of([entries[i] for i in part], pieces_, norms[part])
+            row = write(shard_folder(folder, shard), uuid, shard, dimension, columns)
+            yield shard_folder(folder, shard) / row.name, row
+
+
+def shard_folder(folder: Path, shard: int) -> Path:
+    """Return where a shard's segments lie."""
+    return folder / f"shard-{shard:04d}"
+
+
+def pieces(rows: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
+    """Yield rows in order, so few at a time that copies of them hardly count."""
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        yield rows[start : start + _ROWS_AT_ONCE]
+
+
 class MappedSegment:
     """A live segment's datasets as read-only arrays over a memory map.
 
@@ -188,6 +240,11 @@ class MappedSegment:
         self._map = _map(path, segment.bytes)
         self.ids: NDArray[np.int64] = self._array("ids", segment.rows)
         self.norms: NDArray[np.float64] = self._array("norms", segment.rows)
+        if (self.ids[0], self.ids[-1]) != (segment.first_id, segment.last_id):
+            raise HTMError(
+                f"segment {str(path)!r} does not hold the ids that the catalog says, it is damaged; "
+                "restore a copy of the folder, or store anew"
+            )
         flat: NDArray[np.float32] = self._array("vectors", segment.rows * dimension)
         self.vectors = flat.reshape(segment.rows, dimension)
 
@@ -217,7 +274,7 @@ class MappedSegment:
         if offset < 0 or count < 1 or offset + count * dtype.itemsize > self.segment.bytes:
             raise HTMError(
                 f"segment {str(self.path)!r}: the catalog's layout of {name!r} lies outside the file; "
-                "restore a backup or run HTMCore.repair(path)"
+                "restore a copy of the folder, or store anew"
             )
         return np.frombuffer(self._map, dtype, count, offset)
 
@@ -234,7 +291,7 @@ def _map(path: Path, size: int) -> mmap.mmap:
         found = os.fstat(descriptor).st_size
         if found != size:
             raise HTMError(
-                f"segment {str(path)!r} has {found} bytes, the catalog says {size}; restore a backup or run HTMCore.repair(path)"
+                f"segment {str(path)!r} has {found} bytes, the catalog says {size}; restore a copy of the folder, or store anew"
             )
         return mmap.mmap(descriptor, size, access=mmap.ACCESS_READ)
     finally:

@@ -26,8 +26,8 @@ from anam_py.store.jobs import BULK_ROWS, Job, WorkQueue, Write
 from anam_py.store.lock import StoreLock
 from anam_py.store.records import diff_crc, metadata_crc
 from anam_py.store.rows import Entry
-from anam_py.store.segment import Columns, MappedSegment
-from anam_py.store.snapshot import PendingRows, SegmentBlock, Snapshot
+from anam_py.store.segment import MappedSegment
+from anam_py.store.snapshot import Block, PendingRows, SegmentBlock, Snapshot
 
 log = logging.getLogger("anam_py.store")
 
@@ -87,7 +87,8 @@ class WritingEngine(Engine):
             lock.release()
             raise
         self.durability = durability
-        self.background_error: str | None = None
+        self.merge_error: str | None = None
+        self._flush_error: str | None = None
         self._lock = lock
         self._broken: str | None = None
         self._retry_flush_at = 0.0
@@ -143,6 +144,10 @@ class WritingEngine(Engine):
         self.run(self._writer.shrink)
 
     @property
+    def background_error(self) -> str | None:
+        return self._flush_error or self.merge_error
+
+    @property
     def pending_bytes(self) -> int:
         return self._snapshot.pending.nbytes
 
@@ -192,6 +197,7 @@ class WritingEngine(Engine):
         size = batch.vectors.nbytes
         if len(batch.puts) > BULK_ROWS:
             size = 2 * min(size, self._bulk_bytes())  # written in blocks
+        size += sum(len(put.metadata) + len(put.diff_ops or "") + len(put.text or "") for put in batch.puts)
         if self.cache.nbytes + self.pending_bytes + size <= limit:
             return
         self.cache.clear()
@@ -240,7 +246,7 @@ class WritingEngine(Engine):
                 for write in group:
                     entries = self._apply(write, effects)
                     self._stage_pending(write.batch, entries, effects)
-            self._publish(effects)
+            self._follow(lambda: self._publish(effects))
 
     def _commit_bulk(self, write: Write) -> None:
         # Ids of one shard's segments must ascend, so rows that wait go first.
@@ -250,7 +256,18 @@ class WritingEngine(Engine):
             with self._new_files() as paths, self._changing_entries(durable=True):
                 entries = self._apply(write, effects)
                 effects.segments = self._write_segments(entries, write.batch.vectors, write.batch.norms, paths)
-            self._publish(effects)
+            self._follow(lambda: self._publish(effects))
+
+    def _follow(self, change: Callable[[], None]) -> None:
+        """Let memory follow a commit; where it cannot, read it anew, so that nothing is committed twice or forgotten."""
+        try:
+            change()
+        except Exception:
+            log.exception("%s: memory did not follow a commit, reading it anew", self.folder)
+            self._broken = "the store is read-only now, because memory ran out right after a commit; reopen it"
+            self._snapshot, self._pending = load_snapshot(self, self._writer)
+            self.cache.clear()
+            self._broken = None
 
     @contextlib.contextmanager
     def _changing_entries(self, *, durable: bool = False) -> Iterator[None]:
@@ -360,36 +377,18 @@ class WritingEngine(Engine):
             self._merger.wake()
 
     def _write_segments(
-        self,
-        entries: Sequence[Entry],
-        vectors: NDArray[np.float32],
-        norms: NDArray[np.float64],
-        paths: list[Path],
+        self, entries: Sequence[Entry], vectors: NDArray[np.float32], norms: NDArray[np.float64], paths: list[Path]
     ) -> list[SegmentBlock]:
-        """Write rows to segment files of their shards and list them in the open transaction.
+        """Write rows to segment files of their shards, and list them in the open transaction.
 
         `entries` ascend by id; row i of `vectors` and `norms` belongs to ``entries[i]``.
         `paths` gets each file as it appears, for removal if the transaction fails.
         """
-        shards = np.array([entry.shard for entry in entries])
-        sizes = np.array([4 * self.marker.dimension + len(e.key) + len(e.metadata) + 64 for e in entries])
+        uuid, _, dimension = self.marker
         blocks = []
-        for shard in np.unique(shards):
-            rows = np.flatnonzero(shards == shard)
-            folder = recovery.shard_folder(self.folder, int(shard))
-            full = np.cumsum(sizes[rows]) // self._bulk_bytes()
-            for part in np.split(rows, np.flatnonzero(np.diff(full)) + 1):
-                chosen = [entries[i] for i in part]
-                row = segment.write(
-                    folder,
-                    self.marker.uuid,
-                    int(shard),
-                    self.marker.dimension,
-                    Columns.of(chosen, (vectors[piece] for piece in merge.pieces(part)), norms[part]),
-                )
-                paths.append(folder / row.name)
-                row = self._writer.insert_segment(row)
-                blocks.append(SegmentBlock.of(MappedSegment(folder / row.name, row, self.marker.dimension)))
+        for path, row in segment.write_shards(self.folder, uuid, entries, vectors, norms, most_bytes=self._bulk_bytes()):
+            paths.append(path)
+            blocks.append(SegmentBlock.of(MappedSegment(path, self._writer.insert_segment(row), dimension)))
         return blocks
 
     def _flush(self) -> None:
@@ -404,21 +403,30 @@ class WritingEngine(Engine):
                 with self._new_files() as paths, self._writer.transaction(durable=True):
                     entries = self._entries_of(ids)
                     blocks = self._write_segments(entries, vectors, norms, paths) if entries else []
-                    self._writer.drop_pending(int(pending.ids[-1]))
-                    self._writer.drop_dead(pending.dead_ids.tolist())
-                self._pending = PendingRows(self.marker.dimension)
-                snapshot = self._snapshot.with_segments(blocks, ())
-                self._snapshot = Snapshot(snapshot.segments, self._pending.block(), snapshot.missing)
+                    self._drop_pending(pending)
+                self._follow(lambda: self._publish_flush(blocks))
         except BaseException as error:
             self.breaks(error)
             raise
-        self.background_error = None
+        self._flush_error = None
         self._merger.wake()
+
+    def _drop_pending(self, flushed: Block) -> None:
+        dropped = self._writer.drop_pending(int(flushed.ids[-1]))
+        if dropped != len(flushed.ids):
+            raise HTMError(f"{dropped} rows were pending instead of {len(flushed.ids)}; close the store and verify it")
+        self._writer.drop_dead(flushed.dead_ids.tolist())
+
+    def _publish_flush(self, blocks: Sequence[SegmentBlock]) -> None:
+        pending = PendingRows(self.marker.dimension)
+        snapshot = self._snapshot.with_segments(blocks, ())
+        self._snapshot = Snapshot(snapshot.segments, pending.block(), snapshot.missing)
+        self._pending = pending
 
     def _entries_of(self, ids: NDArray[np.int64]) -> list[Entry]:
         found = self._writer.entries_by_id(ids.tolist())
         if len(found) < len(ids):
-            raise HTMError("pending rows have lost their entries; the catalog is damaged, restore a backup")
+            raise HTMError("pending rows have lost their entries; the catalog is damaged, restore a copy of the folder")
         return [found[i] for i in ids.tolist()]
 
     def replace_segments(self, old: Sequence[SegmentBlock], new: SegmentBlock | None) -> None:
@@ -446,19 +454,23 @@ class WritingEngine(Engine):
                 # Exactly the rows that were left out: one that died since the merge began is
                 # in the new file, and must stay dead.
                 self._writer.drop_dead(left_out)
-            now = [block for block in self._snapshot.segments if block.segment.id in ids]
-            added = []
-            if new is not None:
-                dead = np.concatenate([block.dead_ids for block in now])
-                added.append(new.without(np.sort(dead)))
-            self._snapshot = self._snapshot.with_segments(added, ids)
+            self._follow(lambda: self._publish_merge(ids, new))
         try:
             with self.catalog.translating():
                 recovery.unlink_dead(self.folder, self._writer)
         except HTMError as error:  # they stay listed as dead, until the next merge or opening
             self.breaks(error)
             log.warning("removing merged segments of %s failed: %s", self.folder, error)
-            self.background_error = str(error)
+            self.merge_error = str(error)
+        else:
+            self.merge_error = None
+
+    def _publish_merge(self, ids: Sequence[int], new: SegmentBlock | None) -> None:
+        added = []
+        if new is not None:
+            dead = [block.dead_ids for block in self._snapshot.segments if block.segment.id in ids]
+            added.append(new.without(np.sort(np.concatenate(dead))))
+        self._snapshot = self._snapshot.with_segments(added, ids)
 
     def _look_after(self) -> None:
         """Flush when the pending rows have grown enough; a failure is reported, not raised."""
@@ -470,7 +482,7 @@ class WritingEngine(Engine):
             self._flush()
         except Exception as error:  # noqa: BLE001 - the thread must go on, for everybody's sake
             log.warning("flushing %s failed, its rows stay in the catalog: %s", self.folder, error)
-            self.background_error = str(error)
+            self._flush_error = str(error)
             self._retry_flush_at = time.monotonic() + _RETRY_SECONDS
 
     def require_sound(self) -> None:

@@ -15,7 +15,7 @@ from crashing import Operation, State, do, state, states, workload
 from stores import V, contents, names, rows, segment_files
 
 from anam_py.exceptions import HTMError
-from anam_py.store import HTMCore, files, jobs, merge, recovery, writer
+from anam_py.store import HTMCore, files, jobs, merge, recovery, snapshot, writer
 
 LENGTH = 40
 
@@ -274,3 +274,34 @@ def test_a_disk_that_is_really_full_fails_puts_and_recovers(tmp_path: Path) -> N
     ended = subprocess.run([*unshare, sys.executable, "-c", FULL, tmp_path], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     assert int(ended.stdout) > 50
+
+
+@pytest.mark.parametrize("failures", [1, 99], ids=["once", "and again"])
+def test_memory_that_runs_out_right_after_a_commit_loses_nothing(
+    open_store: Any, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, failures: int
+) -> None:
+    htm = open_store()
+    htm.store_embedding("a", rng.standard_normal(4), {})
+    append, left = snapshot.PendingRows.append, iter(range(failures))
+
+    def fail_at_first(*arguments: Any) -> None:
+        if next(left, None) is not None:
+            raise MemoryError
+        append(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(snapshot.PendingRows, "append", fail_at_first)
+        if failures == 1:
+            htm.store_embedding("b", rng.standard_normal(4), {})
+            assert htm.search_similar(np.ones(4), 9, -1)
+            htm.store_embedding("b", rng.standard_normal(4), {})
+        else:
+            with pytest.raises(MemoryError):
+                htm.store_embedding("b", rng.standard_normal(4), {})
+            with pytest.raises(HTMError, match="reopen it"):
+                htm.store_embedding("b", rng.standard_normal(4), {})
+    htm.close()
+    htm = open_store()
+    assert sorted(htm) == ["a", "b"]
+    assert [version["version"] for version in htm.history("b")] == ([1, 2] if failures == 1 else [1])
+    assert htm.verify() == []

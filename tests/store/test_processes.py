@@ -297,13 +297,7 @@ def may_be_read_only(path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="permissions are different elsewhere")
-@pytest.mark.parametrize(
-    "closed",
-    [
-        pytest.param(True, id="closed", marks=pytest.mark.xfail(reason="media that may only be read come later", strict=True)),
-        pytest.param(False, id="after a crash"),
-    ],
-)
+@pytest.mark.parametrize("closed", [pytest.param(True, id="closed"), pytest.param(False, id="after a crash")])
 def test_a_store_in_a_folder_that_may_only_be_read_can_be_read(shared_path: Path, closed: bool) -> None:
     with Remote(shared_path, dimension=4) as writer_:
         writer_("htm.store_embeddings(['a', 'b'], np.eye(4)[:2], texts=['word', None])")
