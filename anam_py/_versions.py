@@ -1,8 +1,8 @@
 """How this installation was built and what it runs on, for bug reports."""
 
-import importlib
 import importlib.metadata
 import platform
+import sqlite3
 import sys
 
 import anam_py
@@ -24,7 +24,7 @@ def versions() -> dict[str, str]:
         "numpy": _version_of("numpy"),
         "h5py": _version_of("h5py"),
         "torch": _version_of("torch"),
-        "sqlite": _sqlite_version(),
+        "sqlite": sqlite3.sqlite_version,
         "openmp": "yes" if _core.OPENMP else "no: kernels use one thread",
         "instruction set": f"{_core.simd_level()} (of {', '.join(_core.simd_levels())})",
         "threads": str(_core.effective_threads(config.current().thread_pool_size)),
@@ -45,8 +45,3 @@ def _version_of(distribution: str) -> str:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
         return "not installed"
-
-
-def _sqlite_version() -> str:
-    # By name, as only the catalog may use sqlite3, and this only asks it who it is.
-    return str(importlib.import_module("sqlite3").sqlite_version)
