@@ -11,6 +11,9 @@ import click.testing
 
 from anam_py.cli import anam
 
+# The environment in which Python takes words that are not ASCII for bytes that it does not know.
+C_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
 
 class Result:
     """What a command wrote and how it ended."""

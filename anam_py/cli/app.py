@@ -1,5 +1,6 @@
 """The command itself: its groups, and what it does about errors and interruptions."""
 
+import os
 import sys
 import traceback
 from typing import Any
@@ -8,6 +9,7 @@ import click
 
 from anam_py import __version__
 from anam_py.cli.index import index
+from anam_py.cli.rows import visible
 from anam_py.cli.search import search, similar
 from anam_py.cli.stats import stats
 from anam_py.exceptions import AnamError
@@ -28,7 +30,7 @@ class _Group(click.Group):
             if isinstance(error, BrokenPipeError):  # the reader of our output has seen enough
                 raise
             self._show_traceback(ctx)
-            click.echo(f"anam: {error}", err=True)
+            click.echo(f"anam: {visible(str(error))}", err=True)
             ctx.exit(ERROR)
         except KeyboardInterrupt:
             self._show_traceback(ctx)
@@ -58,6 +60,9 @@ for command in (index, search, similar, stats):
 
 def main() -> None:
     """Run the command with the arguments of this process, and exit."""
+    # What was started with a closed stream gets one that leads nowhere, so that no file of the store takes its place.
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - until the process ends
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a character that the terminal cannot show is no reason to fail
             stream.reconfigure(errors="replace")

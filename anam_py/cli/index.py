@@ -8,8 +8,9 @@ import click
 
 import anam_py
 from anam_py.cli import output
-from anam_py.cli.location import Location, json_option, store_for, store_option
+from anam_py.cli.location import Location, json_option, nearest_store, open_store, store_for, store_option, typed
 from anam_py.cli.rows import visible
+from anam_py.exceptions import AnamError
 
 if TYPE_CHECKING:
     from anam_py.crawler import CrawlReport
@@ -18,7 +19,7 @@ __all__ = ["index"]
 
 
 @click.command()
-@click.argument("path", type=click.Path(exists=True, file_okay=False, path_type=Path), default=".")
+@click.argument("path", type=click.Path(path_type=Path), required=False)
 @click.option("--include", multiple=True, metavar="GLOB", help="Index only files whose path or name matches; repeatable.")
 @click.option("--exclude", multiple=True, metavar="GLOB", help="Leave out files and folders that match; repeatable.")
 @click.option("--symbols/--no-symbols", default=True, show_default=True, help="Also index functions, methods and classes.")
@@ -26,7 +27,7 @@ __all__ = ["index"]
 @store_option
 @json_option
 def index(
-    path: Path,
+    path: Path | None,
     include: tuple[str, ...],
     exclude: tuple[str, ...],
     store: Path | None,
@@ -35,21 +36,26 @@ def index(
     verbose: bool,
     as_json: bool,
 ) -> None:
-    """Index the code in PATH, by default the current folder.
+    """Index the code in PATH, by default in the folder of the nearest store above, or else in the current one.
 
     The store is PATH/.anam. Only files that changed since the last time are embedded again. Interrupting is safe: what was
     indexed is kept, and the next run goes on from there.
     """
     start = time.perf_counter()
+    if path is None:
+        nearest = None if store else nearest_store()
+        path = nearest.parent if nearest else Path()
+    if not path.is_dir():
+        raise AnamError(f"there is no folder {str(path)!r}")
     location = store_for(path, store)
     location.prepare()
-    with anam_py.HTMCore(location.store) as htm, location.entered(path) as root, output.progress() as show_progress:
+    with open_store(location, read_only=False) as htm, location.entered(path) as root, output.progress() as show_progress:
         crawler = anam_py.CodeBaseCrawler(htm, symbols=symbols)
         embedder = htm.stats()["embedder"]
         if embedder not in (None, crawler.embedder.name):
             click.echo(f"Embedding anew with {crawler.embedder.name}: the store was made with {embedder}", err=True)
             crawler.reembed(progress_callback=show_progress)
-        report = crawler.index(root, include or None, exclude or None, progress_callback=show_progress)
+        report = crawler.index(root, [*map(typed, include)], [*map(typed, exclude)], progress_callback=show_progress)
         entries = len(htm)
     summary = _summary(path, location, report, entries, time.perf_counter() - start)
     if as_json:
@@ -69,7 +75,7 @@ def _summary(path: Path, location: Location, report: "CrawlReport", entries: int
             "new": report.new,
             "changed": report.changed,
             "unchanged": report.unchanged,
-            "removed": report.forgotten,
+            "forgotten": report.forgotten,
             "skipped": len(report.skipped),
         },
         "skipped": report.reasons,

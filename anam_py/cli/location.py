@@ -2,21 +2,39 @@
 
 import contextlib
 import os
+import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import click
 
-__all__ = ["Location", "find_store", "json_option", "limit_option", "store_for", "store_option"]
+import anam_py
+from anam_py.exceptions import AnamError, HTMError
+
+__all__ = [
+    "Location",
+    "find_store",
+    "json_option",
+    "limit_option",
+    "nearest_store",
+    "open_store",
+    "store_for",
+    "store_option",
+    "typed",
+]
 
 FOLDER = ".anam"
+MARKER = "anam.json"  # what every store holds from the moment it is one
+
+_WRITTEN_BY = re.compile(r"is being written by (?:process (\d+)|another process)")
 
 store_option = click.option(
     "--store",
     envvar="ANAM_STORE",
     show_envvar=True,
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     help=f"Folder of the store, instead of {FOLDER} in the indexed folder.",
 )
 limit_option = click.option(
@@ -39,6 +57,13 @@ class Location(NamedTuple):
     def shown(self) -> str:
         """The store's own path, as one would type it here."""
         return self.path_of(str(self.store))
+
+    @property
+    def index_command(self) -> str:
+        """The command that makes the store or brings it up to date, as one would type it here."""
+        if self.root is None:
+            return f"anam index --store {shlex.quote(self.shown)}"
+        return f"anam index {shlex.quote(self.path_of(str(self.root)))}"
 
     def key_of(self, path: Path) -> str:
         """Return the key of a file, wherever the command is run."""
@@ -105,16 +130,56 @@ def find_store(store: Path | None) -> Location:
 
     Raises
     ------
-    click.UsageError
+    AnamError
         If there is none.
     """
-    if store is not None:
-        return _location(store)
+    found = store or nearest_store()
+    if found is None:
+        raise AnamError(f"no store in {str(Path.cwd())!r} or a folder above it; make one with: anam index")
+    return _location(found)
+
+
+def nearest_store() -> Path | None:
+    """Return the nearest ``.anam`` here or in a folder above; None if there is none."""
     here = Path.cwd()
-    for folder in (here, *here.parents):
-        if (folder / FOLDER).is_dir():
-            return _location(folder / FOLDER)
-    raise click.UsageError(f"no store in {here} or a folder above it; make one with: anam index .")
+    return next((folder / FOLDER for folder in (here, *here.parents) if (folder / FOLDER).is_dir()), None)
+
+
+def open_store(location: Location, *, read_only: bool = True) -> "anam_py.HTMCore":
+    """Open a store.
+
+    Parameters
+    ----------
+    location : Location
+        Where it is.
+    read_only : bool
+        Whether it is only to be read: then it must be there already.
+
+    Returns
+    -------
+    HTMCore
+        The store.
+
+    Raises
+    ------
+    AnamError
+        If it cannot be opened; says what to do on the shell where the store's own message is about Python.
+    """
+    if read_only and not (location.store / MARKER).exists():
+        raise AnamError(f"no store in {location.shown!r}; make one with: {location.index_command}")
+    try:
+        return anam_py.HTMCore(location.store, read_only=read_only)
+    except HTMError as error:
+        writer = _WRITTEN_BY.search(str(error))
+        if writer is None:
+            raise
+        who = f"another anam index (pid {writer[1]})" if writer[1] else "another process"
+        raise AnamError(f"{who} is writing {location.shown!r}; try again when it is done") from error
+
+
+def typed(word: str) -> str:
+    """Return a word of the command line as its bytes say in UTF-8, whatever the locale took them for."""
+    return os.fsencode(word).decode("utf-8", "replace")
 
 
 def _location(store: Path) -> Location:

@@ -63,7 +63,8 @@ def write_json(content: Mapping[str, Any]) -> None:
     content : mapping
         The object.
     """
-    click.echo(json.dumps(content, ensure_ascii=False, indent=2))
+    escaped = (sys.stdout.encoding or "").lower() != "utf-8"  # where a letter might be lost
+    click.echo(json.dumps(content, ensure_ascii=escaped, indent=2))
 
 
 def human_bytes(size: float) -> str:

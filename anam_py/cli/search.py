@@ -1,5 +1,6 @@
 """``anam search`` and ``anam similar``: ask the store, show what it finds."""
 
+import textwrap
 import time
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeAlias, get_args
@@ -8,12 +9,14 @@ import click
 
 import anam_py
 from anam_py.cli import output
-from anam_py.cli.location import Location, find_store, json_option, limit_option, store_option
+from anam_py.cli.location import Location, find_store, json_option, limit_option, open_store, store_option, typed
 from anam_py.cli.rows import Row
+from anam_py.exceptions import AnamError
 
 __all__ = ["search", "similar"]
 
 NO_HITS = 1
+SNIPPET_LINES = 8
 
 Mode: TypeAlias = Literal["hybrid", "lexical", "semantic"]  # the crawler's
 
@@ -35,9 +38,9 @@ def search(words: tuple[str, ...], limit: int, mode: Mode, store: Path | None, *
 
     Exits with status 1 if there are no hits.
     """
-    query = " ".join(words)
+    query = " ".join(map(typed, words))
     location = find_store(store)
-    with anam_py.HTMCore(location.store, read_only=True) as htm:
+    with open_store(location) as htm:
         start = time.perf_counter()
         hits = anam_py.CodeBaseCrawler(htm).search(query, limit=limit, mode=mode)
         seconds = time.perf_counter() - start
@@ -57,19 +60,20 @@ def similar(file: str, limit: int, store: Path | None, *, as_json: bool) -> None
     """
     location = find_store(store)
     path, separator, symbol = file.partition("::")
-    key = location.key_of(Path(path)) + separator + symbol
-    with anam_py.HTMCore(location.store, read_only=True) as htm:
+    key = location.key_of(Path(path)) + separator + typed(symbol)
+    with open_store(location) as htm:
         start = time.perf_counter()
         rows = _nearest(htm, location, key, limit)
         seconds = time.perf_counter() - start
-    _report({"file": file}, rows, location, seconds, as_json=as_json)
+    _report({"file": typed(file)}, rows, location, seconds, as_json=as_json)
 
 
 def _nearest(htm: "anam_py.HTMCore", location: Location, key: str, limit: int) -> list[Row]:
     """Return the entries most like one of the store's: files like a file, symbols like a symbol."""
     record = htm.get_embedding(key)
     if record is None:
-        raise click.UsageError(f"{location.path_of(key)} is not in {location.shown}; bring that up to date with: anam index")
+        shown = f"{location.path_of(key)} is not in {location.shown}"
+        raise AnamError(f"{shown}; bring that up to date with: {location.index_command}")
     of_files = record["metadata"].get("kind") == "file"
     wanted = limit + 1
     while True:
@@ -93,8 +97,18 @@ def _row(location: Location, score: float, record: dict[str, Any], text: str | N
         language=metadata.get("language"),
         score=score,
         scores={"vector": score},
-        snippet=text or "",
+        snippet=_snippet(metadata, (text or "").split("\n")),
     )
+
+
+def _snippet(metadata: dict[str, Any], lines: list[str]) -> str:
+    """Return what a file says of itself, or its first definition: not the imports and licence that it starts with."""
+    first = 0
+    if metadata.get("kind") == "file":
+        if metadata.get("doc"):
+            return textwrap.fill(metadata["doc"])
+        first = min((symbol["start_line"] - 1 for symbol in metadata.get("symbols", ())), default=0)
+    return "\n".join(lines[first : first + SNIPPET_LINES])
 
 
 def _report(question: dict[str, Any], rows: list[Row], location: Location, seconds: float, *, as_json: bool) -> NoReturn:

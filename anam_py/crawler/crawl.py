@@ -101,7 +101,7 @@ class Crawl:
     def steps(self) -> Generator[Step, None, None]:
         """Do it, file by file; whoever stops taking steps loses no more than the files that are not committed yet."""
         started = time.perf_counter()
-        walk = Walk(self._request.root, self._request.prefix, self._request.selection)
+        walk = Walk(self._request.root, self._request.prefix, self._request.selection, self._htm.storage_path)
         self._report.skipped, self._report.notes = walk.skipped, walk.notes
         found: list[FoundFile] = []
         for file in walk:

@@ -82,6 +82,8 @@ class Walk:
         What the keys of its files start with.
     selection : Selection
         The caller's patterns.
+    own_store : Path, optional
+        The store that the files are taken into: left out without a word, as other stores are not.
 
     Attributes
     ----------
@@ -91,7 +93,7 @@ class Walk:
         What else is worth knowing of the walk so far.
     """
 
-    def __init__(self, root: Path, prefix: str, selection: Selection) -> None:
+    def __init__(self, root: Path, prefix: str, selection: Selection, own_store: Path | None = None) -> None:
         self.skipped: list[Skip] = []
         self.notes: list[str] = list(selection.notes)
         self._root = root.resolve()
@@ -99,6 +101,7 @@ class Walk:
         self._rule_bytes = 0
         self._prefix = prefix
         self._selection = selection
+        self._own_store = str(own_store)
 
     def __iter__(self) -> Iterator[FoundFile]:
         if self._is_store(""):
@@ -210,7 +213,8 @@ class Walk:
         if self._selection.leaves_out_folder(path):
             return None
         if self._is_store(relative):
-            self._skip(relative, Reason.STORE)
+            if self._place(relative) != self._own_store:
+                self._skip(relative, Reason.STORE)
         elif not fits(f"{self._prefix}{path}/."):
             self._skip(relative, Reason.KEY_TOO_LONG, "and all below it")
         else:

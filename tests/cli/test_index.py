@@ -1,13 +1,16 @@
 """What `anam index` does, says and leaves behind."""
 
+import json
+import os
 import shutil
 import signal
 import stat
+import sys
 import time
 from pathlib import Path
 
 import pytest
-from commands import run, start, write_files
+from commands import C_LOCALE, run, start, write_files
 
 from anam_py import HTMCore
 
@@ -16,7 +19,7 @@ def test_the_summary_counts_files_entries_and_what_was_skipped_and_why(project: 
     result = run("index", str(project))
     assert result.status == 0
     assert result.err == ""
-    assert "6 new, 0 changed, 0 unchanged, 0 removed, 2 skipped (1 " in result.out
+    assert "6 new, 0 changed, 0 unchanged, 0 forgotten, 1 skipped (1 binary)" in result.out
     assert ".anam" in result.out
 
 
@@ -24,8 +27,8 @@ def test_the_json_summary_has_the_documented_fields(project: Path) -> None:
     summary = run("index", "--json").json
     assert summary["path"] == str(project.resolve())
     assert summary["store"] == str(project.resolve() / ".anam")
-    assert summary["files"] == {"new": 6, "changed": 0, "unchanged": 0, "removed": 0, "skipped": 2}
-    assert summary["skipped"] == {"binary": 1, "store": 1}
+    assert summary["files"] == {"new": 6, "changed": 0, "unchanged": 0, "forgotten": 0, "skipped": 1}
+    assert summary["skipped"] == {"binary": 1}
     assert summary["entries"] > 6
     assert summary["seconds"] > 0
     assert summary["files_per_second"] > 0
@@ -34,14 +37,14 @@ def test_the_json_summary_has_the_documented_fields(project: Path) -> None:
 def test_a_second_run_says_that_nothing_was_indexed_anew(indexed: Path) -> None:
     result = run("index")
     assert "Nothing was indexed anew." in result.out
-    assert "0 new, 0 changed, 6 unchanged, 0 removed" in result.out
+    assert "0 new, 0 changed, 6 unchanged, 0 forgotten" in result.out
 
 
 def test_only_what_changed_is_indexed_again_and_what_is_gone_is_forgotten(indexed: Path) -> None:
     (indexed / "notes.md").write_text("# Notes\n\nAbout the migration of birds.\n")
     (indexed / "web/view.js").unlink()
     write_files(indexed, {"src/new.py": "def brand_new():\n    return 1\n"})
-    assert run("index", "--json").json["files"] == {"new": 1, "changed": 1, "unchanged": 4, "removed": 1, "skipped": 2}
+    assert run("index", "--json").json["files"] == {"new": 1, "changed": 1, "unchanged": 4, "forgotten": 1, "skipped": 1}
     assert run("search", "birds", "--json", "-n", "1").paths == ["notes.md"]
     assert "web/view.js" not in run("search", "draw table", "--json").paths
 
@@ -75,11 +78,35 @@ def test_the_path_may_be_given_from_anywhere(project: Path, tmp_path: Path, monk
         assert "options.py" in htm
 
 
+def test_without_a_path_the_nearest_store_above_is_brought_up_to_date(indexed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_files(indexed, {"notes.md": "# Notes\n\nAbout the migration of birds.\n"})
+    monkeypatch.chdir(indexed / "src")
+    summary = run("index", "--json").json
+    assert summary["path"] == str(indexed.resolve())
+    assert (summary["files"]["changed"], summary["files"]["unchanged"]) == (1, 5)
+    assert not (indexed / "src/.anam").exists()
+    assert run("index", ".").status == 0  # a folder that is named gets a store of its own
+    assert (indexed / "src/.anam").is_dir()
+
+
+def test_another_store_inside_is_skipped_and_said_to_be(indexed: Path) -> None:
+    assert run("index", "src").status == 0
+    assert "skipped src/.anam: store" in run("index", "--verbose").err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such locales")
+def test_patterns_mean_the_same_in_every_locale(project: Path) -> None:
+    write_files(project, {"éa.py": "x = 1\n", "b.py": "y = 1\n"})
+    process = start("index", "--include", "é*", "--json", environment=C_LOCALE)
+    out, _ = process.communicate(timeout=60)
+    assert json.loads(out)["files"]["new"] == 1
+
+
 def test_a_tree_can_be_moved_together_with_its_store(indexed: Path, tmp_path: Path) -> None:
     moved = tmp_path / "moved"
     shutil.copytree(indexed, moved)
     summary = run("index", str(moved), "--json").json
-    assert summary["files"] == {"new": 0, "changed": 0, "unchanged": 6, "removed": 0, "skipped": 2}
+    assert summary["files"] == {"new": 0, "changed": 0, "unchanged": 6, "forgotten": 0, "skipped": 1}
 
 
 def test_two_code_bases_in_one_store_are_kept_apart(project: Path, tmp_path: Path) -> None:
@@ -93,9 +120,19 @@ def test_two_code_bases_in_one_store_are_kept_apart(project: Path, tmp_path: Pat
 
 
 def test_a_missing_folder_is_an_error(project: Path) -> None:
-    result = run("index", "no-such-folder")
-    assert result.status == 2
-    assert "no-such-folder" in result.err
+    for folder in ("no-such-folder", "notes.md"):
+        result = run("index", folder)
+        assert (result.status, result.err) == (2, f"anam: there is no folder {folder!r}\n")
+        assert run("index", folder, "--store", "../other").status == 2
+    assert not (project.parent / "other").exists()
+
+
+def test_while_another_index_runs_the_error_says_which(indexed: Path) -> None:
+    with HTMCore(indexed / ".anam"):
+        process = start("index")
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert err == f"anam: another anam index (pid {os.getpid()}) is writing '.anam'; try again when it is done\n"
 
 
 def test_a_store_that_cannot_be_made_is_one_line_of_error(project: Path) -> None:

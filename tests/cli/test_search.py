@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import run, start, write_files
+from commands import C_LOCALE, run, start, write_files
 
 from anam_py import HTMCore
 
@@ -68,6 +68,7 @@ def test_no_hits_is_status_1_as_with_grep(indexed: Path) -> None:
     result = run("search", "zyzzyva", "--mode", "lexical")
     assert (result.status, result.out) == (1, "")
     assert run("search", "zyzzyva", "--mode", "lexical", "--json").json["hits"] == []
+    assert run("search", "zzzzqqq").status == 1
 
 
 def test_it_works_from_anywhere_inside_the_tree(indexed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +80,16 @@ def test_it_works_from_anywhere_inside_the_tree(indexed: Path, monkeypatch: pyte
 def test_without_a_store_the_error_says_how_to_make_one(project: Path) -> None:
     result = run("search", "anything")
     assert result.status == 2
-    assert "anam index" in result.err
+    assert result.err == f"anam: no store in {str(project)!r} or a folder above it; make one with: anam index\n"
+
+
+@pytest.mark.parametrize("command", [["search", "words"], ["similar", "notes.md"], ["stats"]])
+def test_without_a_finished_store_the_error_is_about_the_shell(command: list[str], project: Path) -> None:
+    (project / ".anam").mkdir()
+    assert run(*command).err == "anam: no store in '.anam'; make one with: anam index .\n"
+    missing = run(*command, "--store", "no such store")
+    assert (missing.status, missing.out) == (2, "")
+    assert missing.err == "anam: no store in 'no such store'; make one with: anam index --store 'no such store'\n"
 
 
 def test_a_store_may_be_named_by_option_or_environment(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,5 +207,48 @@ def test_similar_works_for_a_function_too(indexed: Path, monkeypatch: pytest.Mon
 def test_similar_to_what_is_not_indexed_is_an_error_that_says_so(indexed: Path, file: str) -> None:
     result = run("similar", file)
     assert result.status == 2
-    assert "is not in" in result.err
-    assert "anam index" in result.err
+    assert result.err == f"anam: {file} is not in .anam; bring that up to date with: anam index .\n"
+
+
+def test_the_advice_names_the_folder_of_the_store(indexed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_files(indexed, {"src/new.py": "def new(): pass\n"})
+    monkeypatch.chdir(indexed / "src")
+    assert run("similar", "new.py").err == "anam: new.py is not in ../.anam; bring that up to date with: anam index ..\n"
+
+
+def test_similar_shows_what_a_file_says_of_itself_or_its_first_definition(project: Path) -> None:
+    imports = "# Copyright 2001\nimport os\nimport sys\n\n"
+    write_files(project, {"a.py": f'"""Says what it is."""\n{imports}', "b.py": f"{imports}def first():\n    return os\n"})
+    run("index")
+    (snippet,) = (hit["snippet"] for hit in run("similar", "a.py", "--json").json["hits"] if hit["path"] == "b.py")
+    assert snippet == "def first():\n    return os\n"
+    (snippet,) = (hit["snippet"] for hit in run("similar", "b.py", "--json").json["hits"] if hit["path"] == "a.py")
+    assert snippet == "Says what it is."
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="closes a stream as a POSIX shell does")
+@pytest.mark.parametrize("command", ["index", "search compress", "search zzzzqqq", "similar src/squeeze.py", "stats"])
+def test_a_closed_standard_output_changes_neither_status_nor_store(command: str, indexed: Path) -> None:
+    shell = ["sh", "-c", f'exec "$0" -m anam_py {command} >&-', sys.executable]
+    done = subprocess.run(shell, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert done.returncode == run(*command.split()).status
+    assert "Traceback" not in done.stderr
+    with HTMCore(indexed / ".anam") as htm:
+        assert htm.verify() == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such locales")
+def test_words_mean_the_same_in_every_locale(project: Path) -> None:
+    write_files(project, {"menü.py": "def zähle_gerichte():\n    return 1\n"})
+    assert run("index").status == 0
+    process = start("search", "zähle", "--json", environment=C_LOCALE)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert json.loads(out)["hits"][0]["symbol"] == "zähle_gerichte"
+    process = start("similar", "menü.py::zähle_gerichte", environment=C_LOCALE)
+    assert "is not in" not in process.communicate(timeout=60)[1]
+    not_utf8 = subprocess.run(
+        [sys.executable, "-m", "anam_py", "search", b"caf\xe9"], capture_output=True, timeout=60, check=False
+    )
+    assert (not_utf8.returncode, not_utf8.stdout) == (1, b"")
+    assert not_utf8.stderr.startswith(b"no hits")

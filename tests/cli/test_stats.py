@@ -22,7 +22,18 @@ def test_stats_as_json_are_the_stores_own(indexed: Path) -> None:
     assert figures["store"] == str(indexed.resolve() / ".anam")
     with anam_py.HTMCore(indexed / ".anam", read_only=True) as htm:
         assert figures["rows"] == len(htm)
-        assert figures.keys() == {"store", *htm.stats()} - {"path"}
+        assert figures.keys() == {"store", "files", *htm.stats()} - {"path", "crawled_files"}
+
+
+def test_stats_tell_indexed_files_from_others_that_are_known(indexed: Path) -> None:
+    assert run("stats", "--json").json["files"] == {"indexed": 6, "empty": 0, "skipped": 1}
+    assert "files indexed        6" in run("stats").out
+
+
+def test_stats_say_nothing_of_what_there_is_not_and_keep_units(indexed: Path) -> None:
+    lines = run("stats").out.splitlines()
+    assert not [line for line in lines if line.startswith(("durability", "background"))]
+    assert [line for line in lines if line.startswith("catalog bytes") and line.endswith("KiB")]
 
 
 def test_stats_without_a_store_are_an_error(project: Path) -> None:

@@ -663,10 +663,12 @@ def test_a_file_with_very_many_names_is_still_taken_in(tree: Path, htm: HTMCore)
     assert result["metadata"]["notes"]
 
 
-def test_the_store_itself_is_not_crawled(tree: Path) -> None:
+def test_the_store_itself_is_neither_crawled_nor_skipped_but_other_stores_are(tree: Path) -> None:
     with HTMCore(tree / "data/htm") as htm:
         make_tree(tree, {"a.py": "x = 1\n"})
         crawler = CodeBaseCrawler(htm)
         assert [result["path"] for result in crawler.crawl_directory(".")] == ["a.py"]
-        assert crawler.last_report.reasons == {"store": 1}
+        assert crawler.last_report.skipped == []
         assert crawler.index(".").unchanged == 1
+        HTMCore(tree / "other").close()
+        assert [str(skip) for skip in crawler.index(".").skipped] == ["other: store"]
