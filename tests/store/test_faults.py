@@ -3,6 +3,7 @@
 import errno
 import functools
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -305,3 +306,91 @@ def test_memory_that_runs_out_right_after_a_commit_loses_nothing(
     assert sorted(htm) == ["a", "b"]
     assert [version["version"] for version in htm.history("b")] == ([1, 2] if failures == 1 else [1])
     assert htm.verify() == []
+
+
+FAILING_SYNC = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static int fails(int descriptor) {
+    char link[64] = "/proc/self/fd/", name[4096];
+    char digits[16];
+    int count = 0;
+    do { digits[count++] = '0' + descriptor % 10; } while (descriptor /= 10);
+    for (size_t at = strlen(link); count; ) { link[at++] = digits[--count]; link[at] = 0; }
+    ssize_t size = readlink(link, name, sizeof name - 1);
+    if (size < 0 || access(getenv("SYNCS_FAIL"), F_OK)) return 0;
+    name[size] = 0;
+    return strstr(name, "catalog.sqlite-wal") != NULL;
+}
+
+int fsync(int descriptor) {
+    if (fails(descriptor)) { errno = EIO; return -1; }
+    return ((int (*)(int)) dlsym(RTLD_NEXT, "fsync"))(descriptor);
+}
+
+int fdatasync(int descriptor) {
+    if (fails(descriptor)) { errno = EIO; return -1; }
+    return ((int (*)(int)) dlsym(RTLD_NEXT, "fdatasync"))(descriptor);
+}
+"""
+
+WITH_FAILING_SYNCS = """
+import os, signal, sys
+from pathlib import Path
+import numpy as np
+from anam_py.exceptions import HTMError
+from anam_py.store import HTMCore
+htm = HTMCore(sys.argv[1], dimension=4)
+for i in range(50):
+    htm.store_embedding(f"key {i}", [1, 2, 3, i], {"n": i})
+calls = {
+    "put": lambda: htm.store_embedding("more", [1, 2, 3, 4], {}),
+    "flush": htm.flush,
+    "bulk": lambda: htm.store_embeddings([f"bulk {i}" for i in range(1500)], np.ones((1500, 4))),
+    "merge": htm.compact,
+}
+if sys.argv[2] != "flush":
+    htm.flush()
+if sys.argv[2] == "merge":
+    htm.delete_many([f"key {i}" for i in range(5)])
+Path(os.environ["SYNCS_FAIL"]).touch()
+for call in (calls[sys.argv[2]], calls["put"]):
+    try:
+        call()
+    except HTMError as error:
+        print("sync" in str(error))
+print(len(htm) == len(htm.search_similar([1, 2, 3, 4], 9999, -1)))
+sys.stdout.flush()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not shutil.which("cc"), reason="compiles a library that is loaded first")
+@pytest.mark.parametrize("call", ["put", "flush", "bulk", "merge"])
+def test_a_commit_that_could_not_be_synced_may_come_back_after_a_crash_but_never_without_its_files(
+    tmp_path: Path, call: str
+) -> None:
+    """SQLite takes it back in memory, but its pages are in the log, and may be found there."""
+    (tmp_path / "syncs.c").write_text(FAILING_SYNC)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", tmp_path / "syncs.so", tmp_path / "syncs.c", "-ldl"], check=True)
+    ended = subprocess.run(
+        [sys.executable, "-c", WITH_FAILING_SYNCS, tmp_path / "store", call],
+        env={**os.environ, "LD_PRELOAD": str(tmp_path / "syncs.so"), "SYNCS_FAIL": str(tmp_path / "failing")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (-9, "True\nTrue\nTrue\n"), ended.stderr
+    with HTMCore(tmp_path / "store") as htm:
+        expected = {f"key {i}" for i in range(5 if call == "merge" else 0, 50)}
+        more = {"put": {"more"}, "bulk": {f"bulk {i}" for i in range(1500)}}.get(call, set())
+        assert set(htm) in (expected, expected | more)
+        assert len(htm.search_similar(V, 9999, -1)) == len(htm)
+        assert htm.verify() == []
+        htm.compact()
+        assert htm.verify() == []
