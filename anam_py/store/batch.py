@@ -1,5 +1,6 @@
 """What a caller wants changed, checked and ready to be committed: all of it or none."""
 
+import time
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anam_py.store.filters import Condition
-from anam_py.store.rows import File
+from anam_py.store.records import diff_crc, metadata_crc
+from anam_py.store.rows import Entry, File
 
 
 def shard_of(key: str, shards: int) -> int:
@@ -49,3 +51,29 @@ class Batch:
     delete_where: Condition | None = None
     ledger: LedgerChange | None = None
     meta: Mapping[str, str] = field(default_factory=dict)
+
+
+def new_entries(puts: Sequence[Put], versions: Mapping[str, int], first_id: int, shards: int) -> list[Entry]:
+    """Return the catalog's rows for puts, of this moment, with ascending ids.
+
+    `versions` holds the last version of each key that has been there before.
+    """
+    now = time.time()
+    entries = []
+    for entry_id, put in enumerate(puts, first_id):
+        version = versions.get(put.key, 0) + 1
+        entries.append(
+            Entry(
+                id=entry_id,
+                key=put.key,
+                shard=shard_of(put.key, shards),
+                version=version,
+                crc=put.crc,
+                metadata=put.metadata,
+                mcrc=metadata_crc(entry_id, put.key, version, now, put.metadata),
+                diff_ops=put.diff_ops,
+                dcrc=diff_crc(put.diff_ops),
+                timestamp=now,
+            )
+        )
+    return entries

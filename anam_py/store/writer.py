@@ -9,7 +9,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,12 +19,11 @@ from numpy.typing import NDArray
 from anam_py import config, exceptions
 from anam_py.exceptions import HTMError
 from anam_py.store import files, merge, recovery, segment
-from anam_py.store.batch import Batch, Put, shard_of
+from anam_py.store.batch import Batch, new_entries
 from anam_py.store.catalog import Catalog, CatalogSyncError, Reader
 from anam_py.store.engine import Engine, T, load_snapshot
 from anam_py.store.jobs import BULK_ROWS, Job, WorkQueue, Write
 from anam_py.store.lock import StoreLock
-from anam_py.store.records import diff_crc, metadata_crc
 from anam_py.store.rows import Entry
 from anam_py.store.segment import MappedSegment
 from anam_py.store.snapshot import Block, PendingRows, SegmentBlock, Snapshot
@@ -312,7 +311,8 @@ class WritingEngine(Engine):
         if len(known) < len(keys):
             versions |= writer.last_versions(key for key in keys if key not in known)
         self._retire(known.values(), effects)
-        entries = self._entries(batch.puts, versions)
+        entries = new_entries(batch.puts, versions, self._next_id, self.marker.shards)
+        self._next_id += len(entries)
         writer.insert_entries(entries)
         texts = [(e.id, e.key, p.text) for e, p in zip(entries, batch.puts, strict=True) if p.text is not None]
         if texts:
@@ -331,29 +331,6 @@ class WritingEngine(Engine):
             self._writer.retire([entry.id for entry in entries])
             effects.dead += [entry.id for entry in entries]
             effects.keys += [entry.key for entry in entries]
-
-    def _entries(self, puts: Sequence[Put], versions: Mapping[str, int]) -> list[Entry]:
-        now = time.time()
-        shards = self.marker.shards
-        entries = []
-        for put in puts:
-            entry_id, version = self._next_id, versions.get(put.key, 0) + 1
-            self._next_id += 1
-            entries.append(
-                Entry(
-                    id=entry_id,
-                    key=put.key,
-                    shard=shard_of(put.key, shards),
-                    version=version,
-                    crc=put.crc,
-                    metadata=put.metadata,
-                    mcrc=metadata_crc(entry_id, put.key, version, now, put.metadata),
-                    diff_ops=put.diff_ops,
-                    dcrc=diff_crc(put.diff_ops),
-                    timestamp=now,
-                )
-            )
-        return entries
 
     def _stage_pending(self, batch: Batch, entries: Sequence[Entry], effects: _Effects) -> None:
         if not entries:
