@@ -76,7 +76,6 @@ def test_a_profiled_method_keeps_its_name_and_documentation() -> None:
     assert Service.double.__doc__ == "Return twice the value."
 
 
-
 def test_records_of_many_threads_are_all_counted() -> None:
     profiler = Profiler()
     threads = [threading.Thread(target=lambda: [profiler.record("get", 0.001) for _ in range(2000)]) for _ in range(8)]
