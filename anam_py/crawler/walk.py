@@ -101,7 +101,7 @@ class Walk:
         self._rule_bytes = 0
         self._prefix = prefix
         self._selection = selection
-        self._own_store = str(own_store)
+        self._own_store = None if own_store is None else str(own_store)
 
     def __iter__(self) -> Iterator[FoundFile]:
         if self._is_store(""):
