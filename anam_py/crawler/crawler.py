@@ -307,9 +307,9 @@ class CodeBaseCrawler:
         Returns
         -------
         list of Hit
-            Best first; none if no entry shares a word with the text, nor is near it by its vector. In the semantic mode the
-            nearest entries are hits, however far they are. Of one file a couple of hits at most come before those of other files; tests and generated files
-            come later than what they test or are made from, unless the words ask for tests.
+            Best first; none if no entry shares a word with the text or is near it by its vector. In the semantic mode the
+            nearest entries are hits, however far they are. Of one file a couple of hits at most come before those of other
+            files; tests and generated files come later than what they test or are made from, unless the words ask for tests.
 
         Raises
         ------
