@@ -308,7 +308,7 @@ class CodeBaseCrawler:
         -------
         list of Hit
             Best first; none if no entry shares a word with the text or is near it by its vector. In the semantic mode the
-            nearest entries are hits, however far they are. Of one file a couple of hits at most come before those of other
+            nearest entries with a cosine above 0 are hits. Of one file a couple of hits at most come before those of other
             files; tests and generated files come later than what they test or are made from, unless the words ask for tests.
 
         Raises
