@@ -113,10 +113,6 @@ class Engine:
         """Whether this is a child of the process that opened the store."""
         return os.getpid() != self._pid
 
-    def owns_current_thread(self) -> bool:
-        """Return whether the calling thread is one of the engine's own."""
-        return False
-
     def check_usable(self) -> None:
         """Raise HTMError in a forked child, or once the engine is closed."""
         if self.forked:

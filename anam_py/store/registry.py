@@ -1,48 +1,87 @@
 """Which stores this process has open: handles on one path share one engine."""
 
 import os
+import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 from anam_py.exceptions import HTMError
 from anam_py.store.engine import Engine, ReadingEngine
+from anam_py.store.jobs import Job
+from anam_py.store.segment import interpreter_ends
 from anam_py.store.writer import WritingEngine
-
-T = TypeVar("T")
 
 
 class _Registry:
-    """Open engines by (folder, read only), each with the number of its handles."""
+    """Open engines by (folder, read only), each with the number of its handles.
+
+    One thread opens and closes them all. A KeyboardInterrupt does not reach it, so neither ever
+    ends half done; and what the garbage collector finds can be left to it, wherever that runs.
+    """
+
+    _jobs: queue.SimpleQueue[Job]
+    _starting: threading.Lock
+    _thread: threading.Thread | None
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
         self.engines: dict[tuple[Path, bool], tuple[Engine, int]] = {}
         self.inherited: list[Engine] = []
+        self._start_thread_anew()
 
-    def start_anew(self) -> None:
+    def after_fork(self) -> None:
         """Forget every engine, without letting go of any."""
         self.inherited = [*self.inherited, *(engine for engine, _ in self.engines.values())]
-        self.lock = threading.Lock()
         self.engines = {}
+        self._start_thread_anew()
 
-    def find(self, folder: Path, *, read_only: bool) -> tuple[Engine, int] | None:
+    def submit(self, function: Callable[[], object]) -> Future[Any]:
+        """Let the thread call a function; does not wait for any lock."""
+        job = Job(function)
+        self._jobs.put(job)
+        return job.future
+
+    def start(self) -> None:
+        """Start the thread, if it is not there yet."""
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="anam-stores", daemon=True)
+                self._thread.start()
+
+    def acquire(self, folder: Path, shards: int, dimension: int, durability: str, *, read_only: bool) -> Engine:
+        """In the thread: return the engine of a store, for one more handle."""
         # A reader beside a writer of the same process shares its engine: it sees more, sooner.
-        writing = self.engines.get((folder, False))
-        return writing or (self.engines.get((folder, True)) if read_only else None)
+        engine, handles = self.engines.get((folder, False)) or (read_only and self.engines.get((folder, True))) or (None, 0)
+        if engine is None:
+            engine = ReadingEngine(folder) if read_only else WritingEngine(folder, shards, dimension, durability)
+        elif not read_only and engine.durability != durability:
+            raise HTMError(
+                f"the store {str(folder)!r} is open in this process with durability={engine.durability!r}; "
+                f"open it with the same, not {durability!r}"
+            )
+        self.engines[folder, engine.read_only] = engine, handles + 1
+        return engine
 
     def release(self, engine: Engine) -> None:
+        """In the thread: give one handle's share of an engine back; the last one closes it."""
         place = engine.folder, engine.read_only
         found, handles = self.engines.get(place, (None, 0))
-        if found is not engine:
-            return
-        if handles > 1:
+        if found is engine and handles > 1:
             self.engines[place] = engine, handles - 1
-        else:
+        elif found is engine:
             del self.engines[place]
             engine.close()
+
+    def _start_thread_anew(self) -> None:
+        self._jobs = queue.SimpleQueue()
+        self._starting = threading.Lock()
+        self._thread = None
+
+    def _run(self) -> None:
+        while True:
+            self._jobs.get().run()
 
 
 _registry = _Registry()
@@ -50,81 +89,39 @@ _registry = _Registry()
 
 def acquire(folder: Path, shards: int, dimension: int, durability: str, *, read_only: bool) -> Engine:
     """Return the engine of a store, opening it if this process has not done so."""
-
-    def open_() -> Engine:
-        with _registry.lock:
-            engine: Engine
-            if found := _registry.find(folder, read_only=read_only):
-                engine, handles = found
-                if not read_only and engine.durability != durability:
-                    raise HTMError(
-                        f"the store {str(folder)!r} is open in this process with durability={engine.durability!r}; "
-                        f"open it with the same, not {durability!r}"
-                    )
-            else:
-                handles = 0
-                engine = ReadingEngine(folder) if read_only else WritingEngine(folder, shards, dimension, durability)
-            _registry.engines[folder, engine.read_only] = engine, handles + 1
-            return engine
-
-    opening = _uninterrupted(open_)
+    _registry.start()
+    opening = _registry.submit(lambda: _registry.acquire(folder, shards, dimension, durability, read_only=read_only))
     try:
-        return opening.result()
+        engine: Engine = opening.result()
     except KeyboardInterrupt:
         opening.add_done_callback(_give_back)
         raise
+    return engine
 
 
 def _give_back(opened: Future[Engine]) -> None:
     if not opened.exception():
-        release(opened.result())
+        release_dropped(opened.result())
 
 
 def release(engine: Engine) -> None:
     """Give one handle's share of an engine back; the last one closes it."""
-
-    def release_() -> None:
-        with _registry.lock:
-            _registry.release(engine)
-
-    _uninterrupted(release_).result()
+    _registry.submit(lambda: _registry.release(engine)).result()
 
 
 def release_dropped(engine: Engine) -> None:
     """Release the share of a handle that was dropped without being closed.
 
-    Runs wherever the interpreter happens to collect the handle: perhaps in an engine's own
-    thread, which must not wait for itself, or inside `acquire`, which holds the lock.
+    Runs wherever the interpreter happens to collect the handle, and so must not wait for anything:
+    this thread may hold any lock. Only at the interpreter's exit it must.
     """
-    if engine.forked:
-        return
-    if engine.owns_current_thread() or not _registry.lock.acquire(blocking=False):
-        threading.Thread(target=release, args=(engine,), name="anam-release").start()
-        return
-    try:
-        _registry.release(engine)
-    finally:
-        _registry.lock.release()
-
-
-def _uninterrupted(function: Callable[[], T]) -> Future[T]:
-    """Call a function where no KeyboardInterrupt can end it half done: in a thread, unless this is one."""
-    future: Future[T] = Future()
-
-    def call() -> None:
-        try:
-            future.set_result(function())
-        except BaseException as error:  # noqa: BLE001 - goes to whoever waits for it
-            future.set_exception(error)
-
-    if threading.current_thread() is threading.main_thread() and threading.main_thread().is_alive():
-        threading.Thread(target=call, name="anam-open").start()
-    else:
-        call()
-    return future
+    if not engine.forked:
+        released = _registry.submit(lambda: _registry.release(engine))
+        if interpreter_ends():
+            released.result()
 
 
 if hasattr(os, "register_at_fork"):
     # The child starts with none open: its copies of the parent's engines answer every call with an
     # HTMError, and are kept, since to close an inherited SQLite connection is not safe.
-    os.register_at_fork(after_in_child=_registry.start_anew)
+    os.register_at_fork(after_in_child=_registry.after_fork)

@@ -184,9 +184,6 @@ class WritingEngine(Engine):
             known = {segment.name for state in ("live", "dead") for segment in reader.segments(state)}
             return [f"{shard}/{name}" for shard, name in recovery.segment_files(self.folder) if name not in known]
 
-    def owns_current_thread(self) -> bool:
-        return threading.current_thread() in (self._thread, self._merger)
-
     def _undisturbed(self, work: Callable[[Snapshot, Reader], T]) -> T:
         with self._commit_lock, self.catalog.reading() as reader:
             return work(self._snapshot, reader)

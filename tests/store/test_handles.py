@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import stat
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -121,8 +122,40 @@ def test_a_handle_that_is_dropped_releases_the_store(store_path: Path) -> None:
     htm.store_embedding("a", V, {})
     del htm
     gc.collect()
+    registry._registry.submit(lambda: None).result()  # what was dropped before is released by then
     assert registry._registry.engines == {}
     with HTMCore(store_path, durability="normal") as htm:  # which would be a conflict while the store is open
+        assert list(htm) == ["a"]
+        assert htm.verify() == []
+
+
+COLLECTED = """
+import gc, sys
+from anam_py.store import HTMCore
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "h5py._hl.dataset":
+            gc.collect()
+            print("collected")
+
+sys.meta_path.insert(0, Finder())
+gc.disable()
+htm = HTMCore(sys.argv[1], dimension=4)
+htm.store_embedding("a", [1, 2, 3, 4], {})
+cycle = [htm]
+cycle.append(cycle)
+del htm, cycle
+import h5py
+"""
+
+
+def test_a_handle_may_be_collected_where_locks_are_held_that_closing_needs(store_path: Path) -> None:
+    """As that of the import of h5py, which flushing waits for."""
+    command = [sys.executable, "-c", COLLECTED, store_path]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "collected\n", "")
+    with HTMCore(store_path) as htm:
         assert list(htm) == ["a"]
         assert htm.verify() == []
 
