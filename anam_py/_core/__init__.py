@@ -10,17 +10,38 @@ number of threads. Its arguments have been validated (``anam_py._validation``).
     subtokens, lexemes, hash_tokens ─► tokens.pyx
 """
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+
+@contextlib.contextmanager
+def _patient_threads() -> Iterator[None]:
+    """Load an OpenMP runtime whose threads sleep while they wait, unless the user has said how they should.
+
+    GNU's spins by default, and where the kernel has put two threads on one CPU, the one that waits keeps the other from
+    ending: two threads were slower than one (asv_benchmarks/peers/scan.py). It reads the variable when it is loaded, so
+    other libraries' copies of it are not concerned.
+    """
+    if {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
+        yield
+        return
+    os.environ["OMP_WAIT_POLICY"] = "passive"
+    try:
+        yield
+    finally:
+        del os.environ["OMP_WAIT_POLICY"]
+
+
 try:
-    import anam_py._core.resonance as _resonance
-    import anam_py._core.scan as _scan
-    import anam_py._core.tokens as _tokens
+    with _patient_threads():
+        import anam_py._core.resonance as _resonance
+        import anam_py._core.scan as _scan
+        import anam_py._core.tokens as _tokens
 except ModuleNotFoundError as error:
     raise ImportError(
         "the compiled core of anam_py is missing: install the package (pip install .), "
