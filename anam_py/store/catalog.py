@@ -468,11 +468,15 @@ def _connect(source: str) -> sqlite3.Connection:
         isolation_level=None,
         check_same_thread=False,
     )
-    # A hostile file could otherwise run functions from its schema, or crash the pager.
-    connection.execute("PRAGMA trusted_schema = OFF")
-    connection.execute("PRAGMA cell_size_check = ON")
-    connection.create_function("anam_text", 2, filters.text_at, deterministic=True)
-    connection.create_function("anam_contains", 3, filters.has_text, deterministic=True)
+    try:
+        # A hostile file could otherwise run functions from its schema, or crash the pager.
+        connection.execute("PRAGMA trusted_schema = OFF")
+        connection.execute("PRAGMA cell_size_check = ON")
+        connection.create_function("anam_text", 2, filters.text_at, deterministic=True)
+        connection.create_function("anam_contains", 3, filters.has_text, deterministic=True)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

@@ -6,6 +6,7 @@ in memory, and the bytes are ours to write. Reading needs no HDF5 either: the ca
 where in the file each dataset begins.
 """
 
+import contextlib
 import importlib
 import mmap
 import os
@@ -313,8 +314,9 @@ def _hdf5() -> ModuleType:
         if interpreter_ends():
             raise HTMError("the interpreter is ending, no segment can be written any more; nothing is lost")
         loading = threading.Thread(target=importlib.import_module, args=("h5py",), daemon=False)
-        loading.start()
-        loading.join()
+        with contextlib.suppress(RuntimeError):  # the main thread has ended; whoever waits for this one keeps the rest alive
+            loading.start()
+            loading.join()
     return importlib.import_module("h5py")
 
 
