@@ -6,6 +6,7 @@ about: the writer publishes one after each commit, a reader reloads when the cat
 ``data_version`` says that somebody committed.
 """
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable
@@ -147,11 +148,11 @@ class ReadingEngine(Engine):
         super().__init__(folder, marker, Catalog.for_reading(path))
         try:
             self._lock = threading.Lock()
-            self._watch = self.catalog.reading()
-            self._reader = self._watch.__enter__()
-            with self.catalog.translating():
+            with contextlib.ExitStack() as stack:
+                self._reader = stack.enter_context(self.catalog.reading())
                 self._reader.check(writing=False)
                 recovery.require_match(marker, self._reader.meta(), folder)
+                self._lent = stack.pop_all()
             self._seen = -1
             self._snapshot: Snapshot | None = None
         except BaseException:
@@ -171,7 +172,7 @@ class ReadingEngine(Engine):
         with self._lock:
             if not self._closed:
                 super().close()
-                self._watch.__exit__(None, None, None)
+                self._lent.close()
                 self._snapshot = None
 
     def _refreshed(self) -> Snapshot:

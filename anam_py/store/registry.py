@@ -1,5 +1,6 @@
 """Which stores this process has open: handles on one path share one engine."""
 
+import atexit
 import os
 import queue
 import threading
@@ -49,6 +50,7 @@ class _Registry:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="anam-stores", daemon=True)
                 self._thread.start()
+                atexit.register(self._finish)
 
     def acquire(self, folder: Path, shards: int, dimension: int, durability: str, *, read_only: bool) -> Engine:
         """In the thread: return the engine of a store, for one more handle."""
@@ -81,7 +83,29 @@ class _Registry:
 
     def _run(self) -> None:
         while True:
-            self._jobs.get().run()
+            job = self._jobs.get()
+            # What is closed must not run on while the interpreter takes itself apart: it waits for
+            # this thread before that, and for this one in `_finish`.
+            apart = threading.Thread(target=job.run, name="anam-store", daemon=False)
+            if _started(apart):
+                apart.join()
+            else:
+                job.run()
+
+    def _finish(self) -> None:
+        if self._thread is not None:
+            self.submit(lambda: None).result()
+
+
+def _started(thread: threading.Thread) -> bool:
+    """Start a thread; False if the interpreter is ending, and starts none."""
+    if interpreter_ends():
+        return False
+    try:
+        thread.start()
+    except RuntimeError:
+        return False
+    return True
 
 
 _registry = _Registry()
