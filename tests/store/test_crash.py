@@ -62,15 +62,15 @@ def test_a_process_killed_at_any_moment_loses_nothing_that_was_acknowledged(
     crashing.check(store_path, number, LENGTH, done)
 
 
-def test_a_process_killed_at_any_step_on_its_way_to_the_disk_loses_nothing(nursery: Nursery, tmp_path: Path) -> None:
+@pytest.mark.parametrize("seed", range(max(2, KILLS // 8)))
+def test_a_process_killed_at_any_step_on_its_way_to_the_disk_loses_nothing(nursery: Nursery, tmp_path: Path, seed: int) -> None:
     length = 25
-    total = steps(list(nursery.start(crashing.write, tmp_path / "all", seed=0, length=length)))
-    chosen = range(1, total) if KILLS > 15 else random.Random(0).sample(range(1, total), 4 * KILLS)
-    for step in chosen:
+    total = steps(list(nursery.start(crashing.write, tmp_path / "all", seed=seed, length=length)))
+    for step in random.Random(seed).sample(range(1, total), 20):
         path = tmp_path / f"killed at {step}"
-        opened, done = killed(nursery, path, seed=0, length=length, kill_at=step)
+        opened, done = killed(nursery, path, seed=seed, length=length, kill_at=step)
         assert opened or not done
-        crashing.check(path, 0, length, [done])
+        crashing.check(path, seed, length, [done])
 
 
 def test_a_process_killed_while_it_creates_a_store_leaves_one_that_opens(nursery: Nursery, tmp_path: Path) -> None:
@@ -83,27 +83,24 @@ def test_a_process_killed_while_it_creates_a_store_leaves_one_that_opens(nursery
         assert list(path.glob("*.partial-*")) == list(path.glob("quarantine/*")) == []
 
 
-def test_a_process_killed_while_it_recovers_a_store_leaves_one_that_recovers(nursery: Nursery, tmp_path: Path) -> None:
-    seed, length = 1, 40
+@pytest.mark.parametrize("seed", range(max(2, KILLS // 8)))
+def test_a_process_killed_while_it_recovers_a_store_leaves_one_that_recovers(nursery: Nursery, tmp_path: Path, seed: int) -> None:
+    length = 40
     total = steps(list(nursery.start(crashing.write, tmp_path / "all", seed=seed, length=length)))
-    before, chance = tmp_path / "before", random.Random(0)
-    for _ in range(max(2, KILLS // 4)):
-        _, done = killed(nursery, before, seed=seed, length=length, kill_at=chance.randrange(total // 3, total))
-        shard = before / "shard-0000"
-        (shard / "seg-7-0123abcd.h5").write_bytes(b"a segment that no commit named")
-        (shard / "seg-8-0123abcd.h5.partial-01234567").write_bytes(b"half")
-        shutil.copytree(before, tmp_path / "copy")
-        recovering = steps(list(nursery.start(crashing.open_, tmp_path / "copy")))
-        for step in range(1, recovering + 1, 1 if KILLS > 15 else 5):
-            path = tmp_path / f"killed at {step}"
-            shutil.copytree(before, path)
-            list(nursery.start(crashing.open_, path, kill_at=step))
-            crashing.check(path, seed, length, [done])
-            assert b"a segment that no commit named" in [file.read_bytes() for file in path.glob("quarantine/*")]
-            assert list(path.rglob("*.partial-*")) == []
-            shutil.rmtree(path)
-        shutil.rmtree(tmp_path / "copy")
-        shutil.rmtree(before)
+    before, chance = tmp_path / "before", random.Random(seed)
+    _, done = killed(nursery, before, seed=seed, length=length, kill_at=chance.randrange(total // 3, total))
+    shard = before / "shard-0000"
+    (shard / "seg-7-0123abcd.h5").write_bytes(b"a segment that no commit named")
+    (shard / "seg-8-0123abcd.h5.partial-01234567").write_bytes(b"half")
+    shutil.copytree(before, tmp_path / "copy")
+    recovering = steps(list(nursery.start(crashing.open_, tmp_path / "copy")))
+    for step in chance.sample(range(1, recovering + 1), min(recovering, 10)):
+        path = tmp_path / f"killed at {step}"
+        shutil.copytree(before, path)
+        list(nursery.start(crashing.open_, path, kill_at=step))
+        crashing.check(path, seed, length, [done])
+        assert b"a segment that no commit named" in [file.read_bytes() for file in path.glob("quarantine/*")]
+        assert list(path.rglob("*.partial-*")) == []
 
 
 def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:

@@ -3,6 +3,7 @@
 import errno
 import functools
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from anam_py.exceptions import HTMError
 from anam_py.store import HTMCore, files, jobs, merge, recovery, snapshot, writer
 
 LENGTH = 40
+CASES = int(os.environ.get("ANAM_TEST_EXAMPLES", "10"))
 
 
 class Disk:
@@ -92,7 +94,7 @@ def test_a_full_disk_fails_a_call_and_never_the_store(tmp_path: Path, disk: Disk
         calls = disk.count - start
     assert calls > 50
     disk.lasting = lasting
-    for number in range(1, calls, 3):
+    for number in random.Random(seed).sample(range(1, calls), min(CASES, calls - 1)):
         path = tmp_path / f"{number}"
         htm = HTMCore(path, 2, dimension=4)
         disk.count, disk.fail_at = 0, number
@@ -119,7 +121,7 @@ def test_after_a_failed_sync_the_store_is_read_only_and_says_which_file(tmp_path
         start = syncs.count
         work(htm, operations)
         calls = syncs.count - start
-    for number in range(1, calls, 2):
+    for number in random.Random(seed).sample(range(1, calls), min(CASES, calls - 1)):
         path = tmp_path / f"{number}"
         htm = HTMCore(path, 2, dimension=4)
         syncs.count, syncs.fail_at = 0, number

@@ -179,12 +179,12 @@ def test_a_reader_never_sees_a_key_go_back(store: HTMCore) -> None:
             seen[key] = record["version"]
 
     with meanwhile(look, look, look):
-        for number in range(1, 100):
+        for number in range(1, 60):
             for key in keys:
                 store.store_embedding(key, V + np.array([number, 0, 0, 0], np.float32), {"n": number})
-            if number % 40 == 0:
+            if number % 20 == 0:
                 store.compact()
-            if number % 25 == 0:
+            if number % 15 == 0:
                 store.clear_cache()
 
 
@@ -208,7 +208,7 @@ def test_entries_stored_together_are_seen_together(store: HTMCore, rng: np.rando
 
     put(0)
     with meanwhile(look, look):
-        for number in range(1, 150):
+        for number in range(1, 100):
             put(number)
             if number % 50 == 0:
                 store.compact()
