@@ -294,10 +294,11 @@ class WritingEngine(Engine):
     def _apply(self, write: Write, effects: _Effects) -> list[Entry]:
         """Make a batch's changes to the catalog, all but its vectors; returns its entries."""
         batch, writer = write.batch, self._writer
+        write.deleted = 0  # this may be a second attempt
         if batch.deletes:
             found = writer.entries(batch.deletes)
             self._retire(found.values(), effects)
-            write.deleted = len(found)
+            write.deleted += len(found)
         if batch.delete_where:
             ids = writer.ids(batch.delete_where)
             self._retire(writer.entries_by_id(ids).values(), effects)

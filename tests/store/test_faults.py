@@ -193,6 +193,42 @@ def test_merged_segments_that_cannot_be_removed_lose_nothing(
     assert htm.stats()["quarantined"] == []
 
 
+@pytest.mark.parametrize("step", ["_publish", "_publish_flush", "_publish_merge"])
+def test_memory_that_runs_out_right_after_a_commit_neither_repeats_nor_forgets_it(
+    open_store: Any, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    monkeypatch.setattr(merge, "choose", lambda _: [])
+    htm = open_store(shard_count=2)
+    for number in range(2):
+        htm.store_embeddings(
+            [f"key {i}" for i in range(20 + number * 10)], rows(rng, 20 + number * 10), texts=["word"] * (20 + number * 10)
+        )
+        htm.flush()
+    htm.store_embedding("key 3", V, {}, text="word")
+    engine, failed = htm._writing(), []
+    original = getattr(engine, step)
+
+    def fail(*arguments: Any) -> None:
+        if not failed:
+            failed.append(arguments)
+            raise MemoryError
+        original(*arguments)
+
+    monkeypatch.setattr(engine, step, fail)
+    htm.store_embedding("key 4", V, {"n": 4}, text="word")
+    htm.delete_many(["key 5", "key 6"])
+    htm.flush()
+    htm.compact()
+    assert failed
+    assert htm.history("key 4")[-1]["version"] == 3
+    assert htm.get_embedding("key 4")["metadata"] == {"n": 4}
+    assert len(htm) == 28 == len(htm.search_similar(V, 100, -1)) == len(htm.search_text("word", 100))
+    assert htm.verify() == []
+    before = contents(htm)
+    htm.close()
+    assert contents(open_store()) == before
+
+
 def test_a_full_catalog_fails_the_put_and_reads_go_on(store: HTMCore) -> None:
     store.store_embedding("a", V, {}, text="word")
     sql = store._writing()._writer.sql

@@ -127,6 +127,8 @@ def test_a_write_that_fails_does_not_fail_those_it_shares_a_transaction_with(
 
     monkeypatch.setattr(catalog.text, "indexed", failing)
     outcomes: dict[int, str] = {}
+    store.store_embedding("old", V, {"old": True})
+    deleted: list[int] = []
 
     def put(number: int) -> None:
         try:
@@ -138,6 +140,7 @@ def test_a_write_that_fails_does_not_fail_those_it_shares_a_transaction_with(
 
     engine = store._writing()
     putting = [threading.Thread(target=put, args=(number,)) for number in range(12)]
+    putting.insert(0, threading.Thread(target=lambda: deleted.append(store.delete_where({"old": True}))))
 
     def let_them_queue() -> None:
         for thread in putting:
@@ -148,6 +151,7 @@ def test_a_write_that_fails_does_not_fail_those_it_shares_a_transaction_with(
     engine.run(let_them_queue)
     for thread in putting:
         thread.join()
+    assert deleted == [1]
     assert outcomes == {number: "stored" if number % 3 else "failed" for number in range(12)}
     assert sorted(record["metadata"]["n"] for record in store.get_embeddings(list(store))) == [
         number for number in range(12) if number % 3
