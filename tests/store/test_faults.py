@@ -147,6 +147,14 @@ def test_after_a_failed_sync_the_store_is_read_only_and_says_which_file(tmp_path
             assert htm.verify() == []
 
 
+def test_short_writes_are_completed(store: HTMCore, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, bytes(data)[:997]))
+    store.store_embeddings([f"key {i}" for i in range(1500)], rows(rng, 1500))
+    store.compact()
+    assert len(store.search_similar(V, 2000, -1)) == 1500
+
+
 def test_a_failed_flush_is_reported_and_tried_again(store: HTMCore, disk: Disk, caplog: pytest.LogCaptureFixture) -> None:
     disk.count, disk.fail_at, disk.lasting = 0, 1, True
     for number in range(30):

@@ -242,6 +242,36 @@ def test_entries_deleted_together_are_gone_together(store: HTMCore, rng: np.rand
             assert store.delete_many(keys) == 30
 
 
+def test_a_filter_sees_one_moment(store: HTMCore, rng: np.random.Generator) -> None:
+    """Of twenty entries, ten are always chosen, though not the same ones."""
+    keys = [f"key {i}" for i in range(20)]
+
+    def put() -> None:
+        chosen = rng.permutation(20) < 10
+        metadata = [{"chosen": bool(choice)} for choice in chosen]
+        store.store_embeddings(keys, rows(rng, 20), metadata, texts=["word"] * 20)
+
+    def look() -> None:
+        where = {"chosen": True}
+        for hits in (
+            store.search_similar(V, 100, -1, where=where),
+            store.search_text("word", 100, where=where),
+            store.search_hybrid("word", V, 100, where=where),
+            *store.search_many([V, W], 100, -1, where=where),
+        ):
+            assert len(hits) == 10
+            assert all(record["metadata"]["chosen"] for _, _, record in hits)
+        assert store.count(where) == 10
+        assert store.count() == 20
+
+    put()
+    with meanwhile(look, look):
+        for number in range(80):
+            put()
+            if number % 20 == 0:
+                store.compact()
+
+
 def test_a_search_under_steady_writing_ends(store: HTMCore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Even where every attempt finds that what it saw has been replaced meanwhile."""
     store.store_embedding("a", V, {"n": 0}, text="word")
