@@ -8,6 +8,7 @@ import numpy as np
 
 from anam_py import _core, _validation
 from anam_py.exceptions import ValidationError
+from anam_py.store import jobs
 from anam_py.store.batch import Batch, Put
 from anam_py.store.records import vector_crc
 
@@ -44,6 +45,8 @@ def many(
     """Return the batch that stores one entry for each row of a matrix."""
     names = _validation.check_keys(keys)
     vectors = _validation.as_matrix(matrix, dimension, "matrix", rows=len(names))
+    if len(names) <= jobs.BULK_ROWS:  # a caller whose call was cancelled may go on with the array
+        vectors = vectors.copy()
     if len(set(names)) < len(names):
         twice = Counter(names).most_common(1)[0][0]
         raise ValidationError(f"keys must be distinct within one call, {twice!r} is there more than once")

@@ -269,6 +269,11 @@ class MappedSegment:
         """Return the CRC-32 of the whole file."""
         return zlib.crc32(self._map)
 
+    def is_sound(self) -> bool:
+        """Return whether every vector has its checksum."""
+        crcs: NDArray[np.uint32] = self._array("crc", self.segment.rows)
+        return all(zlib.crc32(vector.data) == crc for vector, crc in zip(self.vectors, crcs.tolist(), strict=True))
+
     def _array(self, name: str, count: int) -> NDArray[Any]:
         dtype = np.dtype(_TYPES[name])
         offset = self.segment.layout.get(name, -1)

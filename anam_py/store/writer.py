@@ -252,6 +252,8 @@ class WritingEngine(Engine):
             with self._new_files() as paths, self._changing_entries(durable=True):
                 entries = self._apply(write, effects)
                 effects.segments = self._write_segments(entries, write.batch.vectors, write.batch.norms, paths)
+                if not all(block.source.is_sound() for block in effects.segments):
+                    raise HTMError("the matrix was changed while it was being stored; nothing of it was stored")
             self._follow(lambda: self._publish(effects))
 
     def _follow(self, change: Callable[[], None]) -> None:

@@ -160,6 +160,40 @@ def test_a_write_that_fails_does_not_fail_those_it_shares_a_transaction_with(
     assert [version["version"] for version in store.history("after")] == [1]
 
 
+@pytest.mark.parametrize("count", [1000, 1001])
+def test_an_array_that_changes_before_it_is_stored_is_stored_as_it_was_or_not_at_all(store: HTMCore, count: int) -> None:
+    """As it may where a caller cancels his call and goes on with the array."""
+    matrix = np.tile(V, (count, 1))
+    outcome: list[str] = []
+
+    def put() -> None:
+        try:
+            store.store_embeddings([f"key {i}" for i in range(count)], matrix)
+        except HTMError as error:
+            outcome.append(str(error))
+        else:
+            outcome.append("stored")
+
+    putting = threading.Thread(target=put)
+    engine = store._writing()
+
+    def change_once_it_is_queued() -> None:
+        putting.start()
+        while engine._queue._queue.qsize() < 1:
+            threading.Event().wait(0.001)
+        matrix[count // 2] = 7
+
+    engine.run(change_once_it_is_queued)
+    putting.join()
+    if outcome == ["stored"]:
+        assert {record["embedding"]["values"].tobytes() for record in store.get_embeddings(list(store))} == {V.tobytes()}
+        assert len(store) == count
+    else:
+        assert "changed while it was being stored" in outcome[0]
+        assert len(store) == len(store.search_similar(V, 2000)) == 0
+    assert store.stats()["quarantined"] == []
+
+
 # ---- reading while others write ----
 
 
