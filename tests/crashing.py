@@ -158,14 +158,14 @@ class _Steps:
         for name in ("open", "write", "fsync", "replace", "unlink", "mkdir"):
             setattr(os, name, self._counted(getattr(os, name)))
         files._sync = os.fsync
-        open_writer = catalog._open_writer
+        connect_writer = catalog.connect_writer
 
         def traced(*arguments: Any) -> Any:
-            found = open_writer(*arguments)
-            found.sql.set_trace_callback(self._count)
+            found = connect_writer(*arguments)
+            found.set_trace_callback(self._count)
             return found
 
-        catalog._open_writer = traced
+        catalog.connect_writer = traced
 
     def _counted(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def counted(*arguments: Any, **keywords: Any) -> Any:

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from anam_py import _core, config
 from anam_py.exceptions import HTMError
 from anam_py.store import files, recovery
-from anam_py.store.catalog import Catalog, Reader
+from anam_py.store.catalog import Catalog
 from anam_py.store.records import RecordCache
 from anam_py.store.segment import MappedSegment, shard_folder
 from anam_py.store.snapshot import PendingRows, SegmentBlock, Snapshot
+from anam_py.store.tables import Reader
 
 T = TypeVar("T")
 

@@ -7,10 +7,10 @@ import numpy as np
 
 from anam_py.store import recovery, text
 from anam_py.store.batch import shard_of
-from anam_py.store.catalog import Reader
 from anam_py.store.engine import Engine, load_snapshot
 from anam_py.store.records import damage, vector_crc
 from anam_py.store.snapshot import SegmentBlock, Snapshot
+from anam_py.store.tables import Reader
 
 _ROWS_AT_ONCE = 4096
 

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from anam_py import _core, config
 from anam_py.exceptions import HTMError
 from anam_py.store import text
-from anam_py.store.catalog import Reader
 from anam_py.store.engine import Engine, Moved
 from anam_py.store.filters import Condition
 from anam_py.store.records import Record, Stored, checked, damage
 from anam_py.store.rows import Entry
 from anam_py.store.snapshot import Snapshot
+from anam_py.store.tables import Reader
 
 Hit = tuple[str, float, Record]
 

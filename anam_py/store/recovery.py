@@ -12,8 +12,9 @@ from typing import NamedTuple, Self
 
 from anam_py.exceptions import HTMError
 from anam_py.store import files, text
-from anam_py.store.catalog import Catalog, Writer
+from anam_py.store.catalog import Catalog
 from anam_py.store.segment import shard_folder
+from anam_py.store.tables import Writer
 
 MARKER = "anam.json"
 CATALOG = "catalog.sqlite"

@@ -20,13 +20,15 @@ from anam_py import config, exceptions
 from anam_py.exceptions import HTMError
 from anam_py.store import files, merge, recovery, segment
 from anam_py.store.batch import Batch, new_entries
-from anam_py.store.catalog import Catalog, CatalogSyncError, Reader
+from anam_py.store.catalog import Catalog
 from anam_py.store.engine import Engine, T, load_snapshot
 from anam_py.store.jobs import BULK_ROWS, Job, WorkQueue, Write
 from anam_py.store.lock import StoreLock
 from anam_py.store.rows import Entry
 from anam_py.store.segment import MappedSegment
 from anam_py.store.snapshot import Block, PendingRows, SegmentBlock, Snapshot
+from anam_py.store.sqlite import CatalogSyncError
+from anam_py.store.tables import Reader
 
 log = logging.getLogger("anam_py.store")
 

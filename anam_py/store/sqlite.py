@@ -1,0 +1,104 @@
+"""SQLite as the catalog uses it: how connections are set up, and what their errors mean.
+
+The only importer of sqlite3.
+"""
+
+import contextlib
+import sqlite3
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from anam_py.exceptions import HTMError
+from anam_py.store import filters
+
+Connection = sqlite3.Connection
+
+_BUSY_SECONDS = 5.0
+_WAL_LIMIT_BYTES = 64 << 20
+_BUSY = getattr(sqlite3, "SQLITE_BUSY", 5)
+_FULL = getattr(sqlite3, "SQLITE_FULL", 13)
+_UNWRITABLE = {getattr(sqlite3, "SQLITE_READONLY", 8), getattr(sqlite3, "SQLITE_CANTOPEN", 14)}
+_IOERR_FSYNC = {
+    getattr(sqlite3, "SQLITE_IOERR_FSYNC", 1034),
+    getattr(sqlite3, "SQLITE_IOERR_DIR_FSYNC", 1290),
+}
+
+
+class CatalogSyncError(HTMError):
+    """The operating system could not sync the catalog."""
+
+
+@contextlib.contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Raise SQLite's errors as HTMErrors that say what to do."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", None)
+        if code in _IOERR_FSYNC:
+            raise CatalogSyncError(f"syncing {str(path)!r} failed: {error}") from error
+        if code == _FULL:
+            advice = "the disk is full; free some space and try again, the store stays usable"
+        elif code is not None and code & 0xFF == _BUSY:
+            advice = "another process holds the catalog; try again"
+        elif isinstance(error, sqlite3.ProgrammingError) and "closed" in str(error):
+            advice = "the store was closed while the call was running"
+        elif isinstance(error, sqlite3.OperationalError) and "decode" not in str(error):
+            advice = f"{error}; check the disk and the permissions of the folder"
+        elif isinstance(error, sqlite3.DatabaseError):
+            advice = f"{error}; the catalog is damaged, restore a copy of the folder, or store anew"
+        else:
+            advice = str(error)
+        raise HTMError(f"catalog {str(path)!r}: {advice}") from error
+
+
+def connect(source: str) -> Connection:
+    """Open a connection to a URI."""
+    connection = sqlite3.connect(
+        source,
+        uri=True,
+        timeout=_BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    try:
+        # A hostile file could otherwise run functions from its schema, or crash the pager.
+        connection.execute("PRAGMA trusted_schema = OFF")
+        connection.execute("PRAGMA cell_size_check = ON")
+        connection.create_function("anam_text", 2, filters.text_at, deterministic=True)
+        connection.create_function("anam_contains", 3, filters.has_text, deterministic=True)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def connect_writer(path: Path, mode: str, durability: str) -> Connection:
+    """Open a connection that may write; `mode` is SQLite's "rw", or "rwc" to create the file."""
+    connection = connect(f"{path.as_uri()}?mode={mode}")
+    try:
+        # Freed pages could not go back to the disk without it; only a file that is empty takes it.
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {durability.upper()}")
+        connection.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}")
+        if sys.platform == "darwin":
+            connection.execute("PRAGMA fullfsync = ON")
+            connection.execute("PRAGMA checkpoint_fullfsync = ON")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def has_room_beside(source: str) -> bool:
+    """Return whether files can be made beside a database, as it takes to read one that has a WAL."""
+    try:
+        with contextlib.closing(connect(source)) as connection:
+            connection.execute("SELECT count(*) FROM sqlite_master")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF not in _UNWRITABLE:
+            raise
+        return False
+    return True

@@ -1,0 +1,308 @@
+"""The catalog's tables: what can be asked of them, and what can be changed in them, over one connection."""
+
+import contextlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from anam_py.exceptions import HTMError
+from anam_py.store import schema, text
+from anam_py.store.filters import Condition
+from anam_py.store.rows import Entry, File, Segment, Version
+from anam_py.store.sqlite import Connection, translated
+
+_CHUNK = 10_000
+_MOST_ROWS = 2**63 - 1
+_VERSION = "key, version, id, metadata, mcrc, diff_ops, dcrc, timestamp"
+
+
+class Reader:
+    """Queries over one connection; every method sees the state of its own moment."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.sql = connection
+
+    def is_blank(self) -> bool:
+        """Return whether nothing was ever created in this database."""
+        return not self.sql.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+
+    def check(self, *, writing: bool) -> None:
+        """Raise HTMError unless this is a catalog of ours, of a format that we know."""
+        (application,) = self.sql.execute("PRAGMA application_id").fetchone()
+        if application != schema.APPLICATION_ID:
+            raise HTMError(
+                "catalog.sqlite is not a catalog of anam_py; the store is damaged, restore a copy of the folder, or store anew"
+            )
+        (version,) = self.sql.execute("PRAGMA user_version").fetchone()
+        if version != schema.FORMAT:
+            raise HTMError(f"the store has format {version}, this anam_py reads up to {schema.FORMAT}; upgrade anam_py")
+        required, required_to_write, tables = schema.features(self.meta())
+        if needed := required + (required_to_write if writing else []):
+            raise HTMError(f"the store needs {', '.join(map(repr, needed))}, which this anam_py does not have; upgrade anam_py")
+        if strange := schema.strange_objects(self.sql.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"), tables):
+            raise HTMError(
+                f"the catalog does not have the tables of format {version} ({', '.join(strange)}); "
+                "it was changed by something else, restore a copy of the folder"
+            )
+
+    def meta(self) -> dict[str, str]:
+        return dict(self.sql.execute("SELECT key, value FROM meta"))
+
+    def data_version(self) -> int:
+        """Return a number that changes when another connection has committed."""
+        return int(self.sql.execute("PRAGMA data_version").fetchone()[0])
+
+    def entry(self, key: str) -> Entry | None:
+        row = self.sql.execute("SELECT * FROM entries WHERE key = ?", (key,)).fetchone()
+        return None if row is None else Entry._make(row)
+
+    def entries(self, keys: Iterable[str]) -> dict[str, Entry]:
+        rows = self._in("SELECT * FROM entries WHERE key IN", keys)
+        return {row[1]: Entry._make(row) for row in rows}
+
+    def entries_by_id(self, ids: Iterable[int]) -> dict[int, Entry]:
+        rows = self._in("SELECT * FROM entries WHERE id IN", ids)
+        return {row[0]: Entry._make(row) for row in rows}
+
+    def keys_by_id(self, ids: Iterable[int]) -> dict[int, str]:
+        return dict(self._in("SELECT id, key FROM entries WHERE id IN", ids))
+
+    def keys(self, prefix: str, after: str | None, limit: int) -> list[str]:
+        """Return up to `limit` keys with this prefix, beyond `after`, in UTF-8 order."""
+        # No key holds the byte 0xff, so this is above every key with the prefix and below
+        # every other key that is greater.
+        end = prefix.encode("utf-8") + b"\xff"
+        lower, operator = (prefix, ">=") if after is None else (after, ">")
+        rows = self.sql.execute(
+            f"SELECT key FROM entries WHERE key {operator} ? AND key < CAST(? AS TEXT) ORDER BY key LIMIT ?",
+            (lower, end, limit),
+        )
+        return [row[0] for row in rows]
+
+    def count(self, where: Condition | None = None) -> int:
+        """Return the number of entries, all or those that fulfil a condition."""
+        chosen, parameters = (f" WHERE {where.sql}", where.parameters) if where else ("", ())
+        return int(self.sql.execute(f"SELECT count(*) FROM entries{chosen}", parameters).fetchone()[0])
+
+    def ids(self, where: Condition) -> list[int]:
+        """Return the ids of the entries whose metadata fulfils a condition, ascending."""
+        rows = self.sql.execute(f"SELECT id FROM entries WHERE {where.sql} ORDER BY id", where.parameters)
+        return [row[0] for row in rows]
+
+    def history(self, key: str) -> list[Version]:
+        rows = self.sql.execute(
+            f"SELECT {_VERSION} FROM history WHERE key = :key UNION ALL "
+            f"SELECT {_VERSION} FROM entries WHERE key = :key ORDER BY version",
+            {"key": key},
+        )
+        return [Version._make(row) for row in rows]
+
+    def text(self, key: str) -> str | None:
+        row = self.sql.execute("SELECT zlib FROM texts WHERE id = (SELECT id FROM entries WHERE key = ?)", (key,)).fetchone()
+        try:
+            return None if row is None else text.decompress(row[0])
+        except text.DamagedTextError as error:
+            raise HTMError(f"the text of {key!r} is damaged: {error}; restore a copy of the folder, or store it again") from error
+
+    def texts(self) -> Iterator[tuple[int, str, bytes]]:
+        """Iterate over (id, key, stored form) of every text."""
+        return self.sql.execute("SELECT texts.id, key, zlib FROM texts JOIN entries USING (id)")
+
+    def superseded(self) -> Iterator[Version]:
+        """Iterate over every version in the history."""
+        return map(Version._make, self.sql.execute(f"SELECT {_VERSION} FROM history"))
+
+    def matches(
+        self, expression: str, limit: int, weights: tuple[float, float], where: Condition | None = None
+    ) -> list[tuple[int, float]]:
+        """Return the `limit` best (id, BM25 score) for an FTS5 expression, best first."""
+        chosen, parameters = "", ()
+        if where:
+            chosen = f" AND EXISTS (SELECT 1 FROM entries WHERE id = lexemes.rowid AND {where.sql})"
+            parameters = where.parameters
+        rows = self.sql.execute(
+            f"SELECT rowid, -bm25(lexemes, ?, ?) AS score FROM lexemes WHERE lexemes MATCH ?{chosen} ORDER BY score DESC LIMIT ?",
+            (*weights, expression, *parameters, min(limit, _MOST_ROWS)),
+        )
+        return rows.fetchall()
+
+    def segments(self, state: str = "live") -> list[Segment]:
+        rows = self.sql.execute(
+            "SELECT id, shard, name, rows, first_id, last_id, layout, bytes, crc FROM segments"
+            " WHERE state = ? ORDER BY shard, first_id",
+            (state,),
+        )
+        return [Segment._make((*row[:6], schema.layout(row[6]), *row[7:])) for row in rows]
+
+    def dead(self) -> list[int]:
+        return [row[0] for row in self.sql.execute("SELECT id FROM dead ORDER BY id")]
+
+    def pending(self, after: int = 0) -> list[tuple[int, bytes]]:
+        rows = self.sql.execute("SELECT id, vector FROM pending WHERE id > ? ORDER BY id", (after,))
+        return rows.fetchall()
+
+    def first_pending(self) -> int | None:
+        return self.sql.execute("SELECT min(id) FROM pending").fetchone()[0]  # type: ignore[no-any-return]
+
+    def last_id(self) -> int:
+        row = self.sql.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entries'").fetchone()
+        return 0 if row is None else int(row[0])
+
+    def files(self, root: str) -> dict[str, File]:
+        rows = self.sql.execute("SELECT path, size, mtime, hash, outcome, reason FROM files WHERE root = ?", (root,))
+        return {row[0]: File._make(row) for row in rows}
+
+    def table_counts(self) -> dict[str, int]:
+        names = ("entries", "history", "texts", "lexemes_docsize", "files", "pending", "dead")
+        return {n: self.sql.execute(f"SELECT count(*) FROM {n}").fetchone()[0] for n in names}
+
+    def integrity_problems(self) -> list[str]:
+        rows = [row[0] for row in self.sql.execute("PRAGMA integrity_check(100)")]
+        return [] if rows == ["ok"] else rows
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let every query inside see one moment; inside another `frozen`, that one's."""
+        if self.sql.in_transaction:
+            yield
+            return
+        self.sql.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self.sql.execute("ROLLBACK")
+
+    def _in(self, select: str, values: Iterable[Any]) -> Iterator[Any]:
+        values = list(values)
+        for start in range(0, len(values), _CHUNK):
+            chunk = json.dumps(values[start : start + _CHUNK])
+            yield from self.sql.execute(f"{select} (SELECT value FROM json_each(?))", (chunk,))
+
+
+class Writer(Reader):
+    """The one connection that writes."""
+
+    def __init__(self, connection: Connection, path: Path, durability: str) -> None:
+        super().__init__(connection)
+        self._path = path
+        self._full = durability == "full"
+
+    @contextlib.contextmanager
+    def transaction(self, *, durable: bool = False) -> Iterator[None]:
+        """Commit what happens inside, or roll it back.
+
+        Parameters
+        ----------
+        durable : bool
+            Sync the commit whatever the store's durability: for transactions that files
+            depend on. With ``synchronous=NORMAL`` a power cut rolls the catalog back to
+            segments that are already unlinked.
+        """
+        raised = durable and not self._full
+        with translated(self._path):
+            if raised:
+                self.sql.execute("PRAGMA synchronous = FULL")
+            try:
+                self.sql.execute("BEGIN IMMEDIATE")
+                try:
+                    yield
+                    self.sql.execute("COMMIT")
+                except BaseException:
+                    if self.sql.in_transaction:
+                        self.sql.execute("ROLLBACK")
+                    raise
+            finally:
+                if raised:
+                    self.sql.execute("PRAGMA synchronous = NORMAL")
+
+    def set_meta(self, key: str, value: str) -> None:
+        self.sql.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    def last_versions(self, keys: Iterable[str]) -> dict[str, int]:
+        """Return the highest version in the history of each key that has one."""
+        found: dict[str, int] = {}
+        for key, version in self._in("SELECT key, version FROM history WHERE key IN", keys):
+            found[key] = max(version, found.get(key, 0))
+        return found
+
+    def insert_entries(self, entries: Sequence[Entry]) -> None:
+        self.sql.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", entries)
+
+    def insert_texts(self, rows: Sequence[tuple[int, str, str]]) -> None:
+        """Keep and index texts, given as (id, key, text)."""
+        self.sql.executemany("INSERT INTO texts VALUES (?, ?)", [(i, text.compress(body)) for i, _, body in rows])
+        self.sql.executemany(
+            "INSERT INTO lexemes(rowid, key, body) VALUES (?, ?, ?)",
+            [(i, *text.indexed(key, body)) for i, key, body in rows],
+        )
+
+    def retire(self, ids: Sequence[int]) -> None:
+        """Move entries to the history, take their texts out, and mark their rows dead."""
+        chosen = "(SELECT value FROM json_each(?))"
+        chunk = (json.dumps(ids),)
+        texts = self.sql.execute(
+            f"SELECT texts.id, key, zlib FROM texts JOIN entries USING (id) WHERE id IN {chosen}", chunk
+        ).fetchall()
+        if texts:
+            self.sql.execute(f"DELETE FROM texts WHERE id IN {chosen}", chunk)
+            try:
+                self.sql.executemany(
+                    "INSERT INTO lexemes(lexemes, rowid, key, body) VALUES ('delete', ?, ?, ?)",
+                    [(i, *text.indexed(key, text.decompress(blob))) for i, key, blob in texts],
+                )
+            except text.DamagedTextError:  # only its own tokens could take it out
+                self.rebuild_lexemes()
+        self.sql.execute(
+            f"INSERT INTO history SELECT {_VERSION} FROM entries WHERE id IN {chosen}",
+            chunk,
+        )
+        self.sql.execute(f"DELETE FROM entries WHERE id IN {chosen}", chunk)
+        self.sql.executemany("INSERT INTO dead VALUES (?, 0)", [(i,) for i in ids])
+
+    def insert_pending(self, rows: Sequence[tuple[int, bytes | memoryview]]) -> None:
+        self.sql.executemany("INSERT INTO pending VALUES (?, ?)", rows)
+
+    def drop_pending(self, until: int) -> int:
+        """Drop the pending rows up to an id; returns how many there were."""
+        return self.sql.execute("DELETE FROM pending WHERE id <= ?", (until,)).rowcount
+
+    def drop_dead(self, ids: Iterable[int]) -> None:
+        self.sql.executemany("DELETE FROM dead WHERE id = ?", [(i,) for i in ids])
+
+    def insert_segment(self, segment: Segment) -> Segment:
+        """List a segment as live; returns it with its id."""
+        cursor = self.sql.execute(
+            "INSERT INTO segments (shard, name, rows, first_id, last_id, layout, bytes, crc, state)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'live')",
+            (*segment[1:6], json.dumps(segment.layout), segment.bytes, segment.crc),
+        )
+        return segment._replace(id=cursor.lastrowid or 0)
+
+    def kill_segments(self, ids: Iterable[int]) -> None:
+        """Say that these segments' files may be unlinked."""
+        self.sql.executemany("UPDATE segments SET state = 'dead' WHERE id = ?", [(i,) for i in ids])
+
+    def drop_segments(self, ids: Iterable[int]) -> None:
+        self.sql.executemany("DELETE FROM segments WHERE id = ?", [(i,) for i in ids])
+
+    def put_files(self, root: str, files: Iterable[File]) -> None:
+        self.sql.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", [(root, *f) for f in files])
+
+    def drop_files(self, root: str, paths: Iterable[str]) -> None:
+        self.sql.executemany("DELETE FROM files WHERE root = ? AND path = ?", [(root, path) for path in paths])
+
+    def rebuild_lexemes(self) -> None:
+        """Index every text anew with this version's tokens."""
+        self.sql.execute("INSERT INTO lexemes(lexemes) VALUES ('delete-all')")
+        for i, key, blob in self.texts():
+            with contextlib.suppress(text.DamagedTextError):
+                columns = text.indexed(key, text.decompress(blob))
+                self.sql.execute("INSERT INTO lexemes(rowid, key, body) VALUES (?, ?, ?)", (i, *columns))
+        self.set_meta("lexemes", text.LEXEMES)
+
+    def shrink(self) -> None:
+        """Give free pages and the WAL back to the disk, as far as readers allow."""
+        with translated(self._path):
+            self.sql.execute("PRAGMA incremental_vacuum").fetchall()
+            self.sql.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
