@@ -161,16 +161,6 @@ class Entries(Handle):
             raise ValidationError("where must hold at least one condition, an empty filter would delete everything")
         return engine.write(Batch(delete_where=chosen))
 
-    @profiled
-    def flush(self) -> None:
-        """Move what waits in the catalog to segments. What was stored is durable before that, too."""
-        self._writing().flush()
-
-    @profiled
-    def compact(self) -> None:
-        """Merge segments to as few as their size allows, and give the space of dead rows back."""
-        self._writing().compact()
-
     # Reading
 
     @profiled
@@ -317,8 +307,6 @@ class Entries(Handle):
     delete_many_async = async_twin(delete_many)
     delete_where_async = async_twin(delete_where)
     count_async = async_twin(count)
-    flush_async = async_twin(flush)
-    compact_async = async_twin(compact)
 
     def _keys(self, prefix: str) -> Iterator[str]:
         after = None

@@ -1,9 +1,7 @@
 """A handle on a store: opening, closing, and watching what it holds and how long it takes."""
 
-import ctypes
 import logging
 import os
-import sys
 import weakref
 from pathlib import Path
 from types import TracebackType
@@ -11,11 +9,10 @@ from typing import Any, Self
 
 from anam_py import _validation, config
 from anam_py._executor import async_twin
-from anam_py._profiling import Profiler, profiled
+from anam_py._profiling import Profiler
 from anam_py.exceptions import HTMError, ValidationError
-from anam_py.store import maintenance, registry
+from anam_py.store import registry
 from anam_py.store.engine import Engine
-from anam_py.store.maintenance import Problem
 from anam_py.store.writer import WritingEngine
 
 log = logging.getLogger("anam_py.store")
@@ -136,24 +133,6 @@ class Handle:
             "total": limit,
         }
 
-    @profiled
-    def garbage_collect(self, aggressive: bool = False) -> None:
-        """Flush and drop caches. Nothing stored is lost.
-
-        Parameters
-        ----------
-        aggressive : bool
-            Also compact the store, and return memory to the operating system.
-        """
-        engine = self._reading()
-        if isinstance(engine, WritingEngine) and not self._read_only:
-            engine.flush()
-            if aggressive:
-                engine.compact()
-        engine.cache.clear()
-        if aggressive:
-            _trim_heap()
-
     def clear_cache(self) -> None:
         """Drop the cached records. Nothing stored is lost."""
         self._reading().cache.clear()
@@ -178,35 +157,6 @@ class Handle:
         """
         return self._profiler.data()
 
-    def stats(self) -> dict[str, Any]:
-        """Return figures of the store: rows, segments, bytes, what could not be read.
-
-        Returns
-        -------
-        dict
-            What JSON can hold.
-        """
-        return maintenance.stats(self._reading())
-
-    @profiled
-    def verify(self, *, deep: bool = True) -> list[Problem]:
-        """Compare the store's catalog and files both ways; writes nothing.
-
-        Parameters
-        ----------
-        deep : bool, default True
-            Also read every row and compare its checksums.
-
-        Returns
-        -------
-        list of Problem
-            (severity, where, what) of each problem; empty for a healthy store.
-        """
-        return maintenance.verify(self._reading(), deep=deep)
-
-    garbage_collect_async = async_twin(garbage_collect)
-    verify_async = async_twin(verify)
-
     def _reading(self) -> Engine:
         if self._closed:
             raise HTMError(f"the store {str(self.storage_path)!r} is closed; open it again with HTMCore(path)")
@@ -218,11 +168,3 @@ class Handle:
         if self._read_only or not isinstance(engine, WritingEngine):
             raise HTMError(f"the store {str(self.storage_path)!r} was opened with read_only=True; open it without")
         return engine
-
-
-def _trim_heap() -> None:
-    """Give the C library's free memory back to the operating system, where it knows how to."""
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if trim is not None:
-            trim(0)

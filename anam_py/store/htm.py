@@ -12,10 +12,10 @@ from anam_py._executor import async_twin
 from anam_py._profiling import profiled
 from anam_py.exceptions import HTMError, ValidationError
 from anam_py.store import benchmark, filters, queries, recovery
-from anam_py.store.entries import Entries
+from anam_py.store.upkeep import Upkeep
 
 
-class HTMCore(Entries):
+class HTMCore(Upkeep):
     """A durable store of embeddings with metadata and text, searched exactly.
 
     Any number of threads may use one handle, and any number of handles one path. Other

@@ -1,0 +1,84 @@
+"""The store as a whole: moving, merging, checking and measuring what it holds."""
+
+import ctypes
+import sys
+from typing import Any
+
+from anam_py._executor import async_twin
+from anam_py._profiling import profiled
+from anam_py.store import maintenance
+from anam_py.store.entries import Entries
+from anam_py.store.maintenance import Problem
+from anam_py.store.writer import WritingEngine
+
+
+class Upkeep(Entries):
+    """What can be done to a store as a whole; see `HTMCore`."""
+
+    @profiled
+    def flush(self) -> None:
+        """Move what waits in the catalog to segments. What was stored is durable before that, too."""
+        self._writing().flush()
+
+    @profiled
+    def compact(self) -> None:
+        """Merge segments to as few as their size allows, and give the space of dead rows back."""
+        self._writing().compact()
+
+    @profiled
+    def garbage_collect(self, aggressive: bool = False) -> None:
+        """Flush and drop caches. Nothing stored is lost.
+
+        Parameters
+        ----------
+        aggressive : bool
+            Also compact the store, and return memory to the operating system.
+        """
+        engine = self._reading()
+        if isinstance(engine, WritingEngine) and not self._read_only:
+            engine.flush()
+            if aggressive:
+                engine.compact()
+        engine.cache.clear()
+        if aggressive:
+            _trim_heap()
+
+    def stats(self) -> dict[str, Any]:
+        """Return figures of the store: rows, segments, bytes, what could not be read.
+
+        Returns
+        -------
+        dict
+            What JSON can hold.
+        """
+        return maintenance.stats(self._reading())
+
+    @profiled
+    def verify(self, *, deep: bool = True) -> list[Problem]:
+        """Compare the store's catalog and files both ways; writes nothing.
+
+        Parameters
+        ----------
+        deep : bool, default True
+            Also read every row and compare its checksums.
+
+        Returns
+        -------
+        list of Problem
+            (severity, where, what) of each problem; empty for a healthy store.
+        """
+        return maintenance.verify(self._reading(), deep=deep)
+
+    flush_async = async_twin(flush)
+    compact_async = async_twin(compact)
+    garbage_collect_async = async_twin(garbage_collect)
+    stats_async = async_twin(stats)
+    verify_async = async_twin(verify)
+
+
+def _trim_heap() -> None:
+    """Give the C library's free memory back to the operating system, where it knows how to."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
