@@ -103,6 +103,10 @@ class Engine:
         """Return segment files that the catalog does not list."""
         return []
 
+    def holding_merges(self) -> contextlib.AbstractContextManager[object]:
+        """Hold back merges, which remove files, as far as this process does them."""
+        return contextlib.nullcontext()
+
     def close(self) -> None:
         """Release everything; what runs at this moment may end in an HTMError."""
         self._closed = True

@@ -10,7 +10,7 @@ from anam_py.exceptions import HTMError
 from anam_py.store import schema, text
 from anam_py.store.filters import Condition
 from anam_py.store.rows import Entry, File, Segment, Version
-from anam_py.store.sqlite import Connection, translated
+from anam_py.store.sqlite import Connection, connect, translated
 
 _CHUNK = 10_000
 _MOST_ROWS = 2**63 - 1
@@ -160,6 +160,13 @@ class Reader:
     def integrity_problems(self) -> list[str]:
         rows = [row[0] for row in self.sql.execute("PRAGMA integrity_check(100)")]
         return [] if rows == ["ok"] else rows
+
+    def copy_to(self, path: Path) -> None:
+        """Write the whole catalog to a new file, which holds all of it: there is no WAL beside it. Does not sync it."""
+        with translated(path), contextlib.closing(connect(f"{path.as_uri()}?mode=rwc")) as copy:
+            copy.execute("PRAGMA journal_mode = OFF")  # nobody wants what there is of a copy that fails
+            copy.execute("PRAGMA synchronous = OFF")
+            self.sql.backup(copy)
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:

@@ -1,12 +1,16 @@
 """The store as a whole: moving, merging, checking and measuring what it holds."""
 
 import ctypes
+import os
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from anam_py import _validation
 from anam_py._executor import async_twin
 from anam_py._profiling import profiled
-from anam_py.store import maintenance
+from anam_py.store import backup, maintenance
 from anam_py.store.entries import Entries
 from anam_py.store.maintenance import Problem
 from anam_py.store.writer import WritingEngine
@@ -69,11 +73,55 @@ class Upkeep(Entries):
         """
         return maintenance.verify(self._reading(), deep=deep)
 
+    @profiled
+    def backup(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        link: bool = False,
+        progress_callback: Callable[[int, int, str], object] | None = None,
+    ) -> Path:
+        """Copy one committed moment of the store to a new folder, while others go on reading and writing.
+
+        The backup is a store: verified, opened by its path, and restored by copying the folder
+        back. It holds neither what is in quarantine nor what can be made anew. It appears wholly or
+        not at all; only a process that is killed leaves a folder ``<path>.partial-...`` behind, which
+        may be deleted.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            A folder that is not there yet, or is empty, in one that is there; not in the store.
+        link : bool, default False
+            Link the segment files instead of copying them, where the file system can: at once and
+            for next to no space. Segments never change, so both stores may go on being used; but they
+            share the bytes, so damage to a file hits both.
+        progress_callback : callable, optional
+            Takes bytes done, bytes in all, and what is being worked on. What it raises ends the
+            backup.
+
+        Returns
+        -------
+        pathlib.Path
+            The backup's folder, absolute.
+
+        Raises
+        ------
+        ValidationError
+            If the path is none.
+        HTMError
+            If no backup can be made there, or the store is damaged; nothing is left behind.
+        """
+        engine = self._reading()
+        target = _validation.check_path(path)
+        return backup.backup(engine, target, link=bool(link), progress=progress_callback)
+
     flush_async = async_twin(flush)
     compact_async = async_twin(compact)
     garbage_collect_async = async_twin(garbage_collect)
     stats_async = async_twin(stats)
     verify_async = async_twin(verify)
+    backup_async = async_twin(backup)
 
 
 def _trim_heap() -> None:

@@ -186,6 +186,9 @@ class WritingEngine(Engine):
             known = {segment.name for state in ("live", "dead") for segment in reader.segments(state)}
             return [f"{shard}/{name}" for shard, name in recovery.segment_files(self.folder) if name not in known]
 
+    def holding_merges(self) -> contextlib.AbstractContextManager[object]:
+        return self._merger.paused()
+
     def _undisturbed(self, work: Callable[[Snapshot, Reader], T]) -> T:
         with self._commit_lock, self.catalog.reading() as reader:
             return work(self._snapshot, reader)
