@@ -20,13 +20,18 @@ def shard_of(key: str, shards: int) -> int:
 
 
 class Put(NamedTuple):
-    """One validated entry to store; its vector is a row of the batch's matrix."""
+    """One validated entry to store; its vector is a row of the batch's matrix.
+
+    `version` is the least that it gets, `timestamp` when it was first stored: where it is brought from another store.
+    """
 
     key: str
     crc: int
     metadata: str
     diff_ops: str | None
     text: str | None
+    version: int = 1
+    timestamp: float | None = None
 
 
 class LedgerChange(NamedTuple):
@@ -41,7 +46,8 @@ class LedgerChange(NamedTuple):
 class Batch:
     """Changes that are committed together or not at all; deletes come before puts.
 
-    The keys of `puts` are distinct. `vectors` has shape (len(puts), D), `norms` (len(puts),).
+    The keys of `puts` are distinct. `vectors` has shape (len(puts), D), `norms` (len(puts),). `purge` says that what is deleted
+    leaves nothing: no history, and nothing of it in any segment once that is merged.
     """
 
     puts: Sequence[Put] = ()
@@ -49,31 +55,23 @@ class Batch:
     norms: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     deletes: Sequence[str] = ()
     delete_where: Condition | None = None
+    purge: bool = False
     ledger: LedgerChange | None = None
     meta: Mapping[str, str] = field(default_factory=dict)
 
 
 def new_entries(puts: Sequence[Put], versions: Mapping[str, int], first_id: int, shards: int) -> list[Entry]:
-    """Return the catalog's rows for puts, of this moment, with ascending ids.
+    """Return the catalog's rows for puts, of this moment unless they say otherwise, with ascending ids.
 
     `versions` holds the last version of each key that has been there before.
     """
     now = time.time()
     entries = []
     for entry_id, put in enumerate(puts, first_id):
-        version = versions.get(put.key, 0) + 1
-        entries.append(
-            Entry(
-                id=entry_id,
-                key=put.key,
-                shard=shard_of(put.key, shards),
-                version=version,
-                crc=put.crc,
-                metadata=put.metadata,
-                mcrc=metadata_crc(entry_id, put.key, version, now, put.metadata),
-                diff_ops=put.diff_ops,
-                dcrc=diff_crc(put.diff_ops),
-                timestamp=now,
-            )
-        )
+        key, metadata, diff_ops = put.key, put.metadata, put.diff_ops
+        version = max(versions.get(key, 0) + 1, put.version)
+        timestamp = now if put.timestamp is None else put.timestamp
+        mcrc = metadata_crc(entry_id, key, version, timestamp, metadata)
+        shard, dcrc = shard_of(key, shards), diff_crc(diff_ops)
+        entries.append(Entry(entry_id, key, shard, version, put.crc, metadata, mcrc, diff_ops, dcrc, timestamp))
     return entries

@@ -13,9 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
+from anam_py.exceptions import HTMError
 from anam_py.store import files, schema
 from anam_py.store.sqlite import connect, connect_writer, has_room_beside, translated
 from anam_py.store.tables import Reader, Writer
+
+_ATTEMPTS = 5
 
 
 class Catalog:
@@ -46,6 +49,7 @@ class Catalog:
         with translated(path):
             if not has_room_beside(catalog._source):
                 catalog._read_without_writing()
+        catalog.check_log()
         return catalog
 
     def _read_without_writing(self) -> None:
@@ -78,6 +82,33 @@ class Catalog:
                 writer.sql.close()
         path.chmod(0o600)
 
+    def check_log(self) -> None:
+        """Raise HTMError if the WAL goes with another database, an older copy put back, say: SQLite would mix the two.
+
+        Each time the WAL may begin anew, the writer puts a new mark into it, with the one before; so the
+        database alone has the WAL's last mark, or the one before.
+        """
+        wal = self._path.with_name(f"{self._path.name}-wal")
+        for _ in range(_ATTEMPTS):  # somebody may be writing, and move marks from one to the other
+            if not wal.exists() or not wal.stat().st_size:
+                return
+            alone, both = self._era(f"{self._path.as_uri()}?mode=ro&immutable=1"), self._era(self._source)
+            if alone is None or both is None or alone.partition(" ")[0] in both.split(" after "):
+                return
+        raise HTMError(
+            f"{str(wal)!r} was not written for {self._path.name!r}, which was put there from elsewhere; put the one back "
+            "that belongs to it, or run HTMCore.repair(path)"
+        )
+
+    @staticmethod
+    def _era(source: str) -> str | None:
+        """Return the mark that a database has; None where it cannot be read: half of it may still be in the WAL."""
+        try:
+            with translated(Path(source)), contextlib.closing(connect(source)) as connection:
+                return Reader(connection).meta().get("era", "")
+        except HTMError:
+            return None
+
     def translating(self) -> contextlib.AbstractContextManager[None]:
         """Raise SQLite's errors inside as HTMErrors that say what to do."""
         return translated(self._path)
@@ -86,6 +117,8 @@ class Catalog:
         """Open the one connection that writes."""
         with translated(self._path):
             self._writer = Writer(connect_writer(self._path, "rw", durability), self._path, durability)
+            self._writer.refresh_indexes()
+        self._writer.checkpoint("PASSIVE")
         return self._writer
 
     @contextlib.contextmanager

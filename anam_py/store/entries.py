@@ -92,13 +92,16 @@ class Entries(Handle):
             engine.write(batch)
 
     @profiled
-    def delete(self, key: str) -> bool:
-        """Delete a key, keeping its history; returns whether it was there.
+    def delete(self, key: str, *, purge: bool = False) -> bool:
+        """Delete a key; returns whether it was there.
 
         Parameters
         ----------
         key : str
             The key.
+        purge : bool, default False
+            Leave nothing of it: its history and text go at once, its vectors with the next merge of their segments,
+            which begins now. Without, its history is kept. What was backed up or quarantined is not touched.
 
         Returns
         -------
@@ -110,16 +113,18 @@ class Entries(Handle):
         HTMError
             If it could not be written.
         """
-        return self.delete_many([key]) == 1
+        return self.delete_many([key], purge=purge) == 1
 
     @profiled
-    def delete_many(self, keys: Sequence[str]) -> int:
-        """Delete keys in one transaction, keeping their histories.
+    def delete_many(self, keys: Sequence[str], *, purge: bool = False) -> int:
+        """Delete keys in one transaction.
 
         Parameters
         ----------
         keys : sequence of str
-            The keys; those that are not there are passed over.
+            The keys; those that are not there are passed over, but for their history, which a purge takes, too.
+        purge : bool, default False
+            Leave nothing of them, as `delete` does.
 
         Returns
         -------
@@ -131,17 +136,18 @@ class Entries(Handle):
         HTMError
             If it could not be written; nothing was deleted.
         """
-        engine = self._writing()
-        return engine.write(Batch(deletes=list(dict.fromkeys(_validation.check_keys(keys)))))
+        return self._delete(Batch(deletes=list(dict.fromkeys(_validation.check_keys(keys))), purge=bool(purge)))
 
     @profiled
-    def delete_where(self, where: dict[str, Any]) -> int:
-        """Delete every entry whose metadata fulfils a filter, in one transaction, keeping histories.
+    def delete_where(self, where: dict[str, Any], *, purge: bool = False) -> int:
+        """Delete every entry whose metadata fulfils a filter, in one transaction.
 
         Parameters
         ----------
         where : dict
             The filter, as for `HTMCore.search_similar`; not an empty one, which would delete everything.
+        purge : bool, default False
+            Leave nothing of them, as `delete` does.
 
         Returns
         -------
@@ -155,11 +161,10 @@ class Entries(Handle):
         HTMError
             If it could not be written; nothing was deleted.
         """
-        engine = self._writing()
         chosen = filters.condition(where)
         if chosen is None:
             raise ValidationError("where must hold at least one condition, an empty filter would delete everything")
-        return engine.write(Batch(delete_where=chosen))
+        return self._delete(Batch(delete_where=chosen, purge=bool(purge)))
 
     # Reading
 
@@ -307,6 +312,13 @@ class Entries(Handle):
     delete_many_async = async_twin(delete_many)
     delete_where_async = async_twin(delete_where)
     count_async = async_twin(count)
+
+    def _delete(self, batch: Batch) -> int:
+        engine = self._writing()
+        deleted = engine.write(batch)
+        if batch.purge:
+            engine.scrub()
+        return deleted
 
     def _keys(self, prefix: str) -> Iterator[str]:
         after = None

@@ -13,11 +13,12 @@ numbers, or two strings (by UTF-8); a path that is not there equals nothing, so 
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 from anam_py._validation import describe
 from anam_py.exceptions import ValidationError
+from anam_py.store.indexing import Candidates, candidates
 
 _DEEPEST = 32
 _MOST_CONDITIONS = 500
@@ -31,10 +32,20 @@ _TEXT = f"CASE WHEN {_NUL} THEN anam_text(metadata, ?) ELSE json_extract(metadat
 
 
 class Condition(NamedTuple):
-    """A SQL expression over ``entries.metadata`` that is 0 or 1, and its parameters."""
+    """A SQL expression over ``entries.metadata`` that is 0 or 1, and its parameters.
+
+    `candidates` says for each part that must hold which entries can fulfil it at all, if its path is indexed.
+    """
 
     sql: str
     parameters: tuple[Any, ...]
+    candidates: tuple[Candidates, ...] = ()
+
+    def using(self, indexed: Collection[str]) -> "Condition":
+        """Return the same condition, as an expression over ``entries`` that looks at candidates only."""
+        narrow = [part for part in self.candidates if part.path in indexed]
+        sql = " AND ".join([*(f"id IN ({part.sql})" for part in narrow), self.sql])
+        return Condition(sql, (*(value for part in narrow for value in part.parameters), *self.parameters))
 
 
 def condition(where: object) -> Condition | None:
@@ -89,7 +100,7 @@ class _Compiler:
             return Condition(f"NOT ({part.sql or 1})", part.parameters)
         if key.startswith("$"):
             raise ValidationError(f"{name} has the unknown operator {key!r}; expected $and, $or, $not or a metadata path")
-        path = _json_path(key, name)
+        path = check_path(key, name)
         place = f'{name}["{key}"]'
         if isinstance(value, dict):
             if not value:
@@ -103,9 +114,10 @@ class _Compiler:
             raise ValidationError(f"where has more than {_MOST_CONDITIONS} conditions; use $in for many values")
         if sign not in _OPERATORS:
             raise ValidationError(f"{place} has the unknown operator {sign!r}; expected one of {_listed(_OPERATORS)}")
-        compiled = _OPERATORS[str(sign)](path, operand, place if sign == "$eq" else f'{place}["{sign}"]')
+        compiled = _OPERATORS[str(sign)](_json_path(path), operand, place if sign == "$eq" else f'{place}["{sign}"]')
+        found = candidates(path, str(sign), operand)
         # A path that is not there makes an expression NULL, of which NOT would be NULL, too.
-        return Condition(f"coalesce({compiled.sql}, 0)", compiled.parameters)
+        return Condition(f"coalesce({compiled.sql}, 0)", compiled.parameters, (found,) if found else ())
 
 
 def _equal(path: str, operand: object, place: str) -> Condition:
@@ -209,15 +221,19 @@ _OPERATORS: dict[str, Callable[[str, object, str], Condition]] = {
 }
 
 
-def _json_path(key: str, name: str) -> str:
-    labels = key.split(".")
-    if not all(labels) or not key.isprintable() or '"' in key or "\\" in key:
-        # SQLite compares names as they are escaped in the JSON, each version in its own way.
+def check_path(path: object, name: str) -> str:
+    """Return a dotted path into metadata, or raise ValidationError."""
+    # SQLite compares names as they are escaped in the JSON, each version in its own way.
+    if not isinstance(path, str) or not all(path.split(".")) or not path.isprintable() or '"' in path or "\\" in path:
         raise ValidationError(
-            f"{name} has the path {key!r}; a path is names joined by dots, none of them empty, "
+            f"{name} has the path {path!r}; a path is names joined by dots, none of them empty, "
             "without quotes, backslashes and control characters"
         )
-    return "$" + "".join(f'."{label}"' for label in labels)
+    return path
+
+
+def _json_path(path: str) -> str:
+    return "$" + "".join(f'."{label}"' for label in path.split("."))
 
 
 def text_at(metadata: str, path: str) -> str | None:
@@ -267,7 +283,8 @@ def _joined(operator: str, parts: Sequence[Condition]) -> Condition:
     if len(filled) == 1:
         return filled[0]
     sql = f" {operator} ".join(part.sql for part in filled)
-    return Condition(f"({sql})" if sql else "", tuple(value for part in filled for value in part.parameters))
+    found = tuple(found for part in filled for found in part.candidates) if operator == "AND" else ()
+    return Condition(f"({sql})" if sql else "", tuple(value for part in filled for value in part.parameters), found)
 
 
 def _listed(names: Sequence[str] | dict[str, Any]) -> str:

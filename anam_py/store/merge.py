@@ -49,6 +49,11 @@ def choose(blocks: Sequence[SegmentBlock]) -> list[SegmentBlock]:
     return run if len(run) > 1 else []
 
 
+def purgeable(blocks: Sequence[SegmentBlock], purged: NDArray[np.int64]) -> list[SegmentBlock]:
+    """Return a segment that holds one of the ids (ascending) that no segment may keep; empty if none does."""
+    return next(([block] for block in blocks if len(block.rows_of(purged))), [])
+
+
 def whole(blocks: Sequence[SegmentBlock]) -> list[list[SegmentBlock]]:
     """Return the runs of one shard's segments that give the fewest, without dead rows."""
     runs: list[list[SegmentBlock]] = []
@@ -164,7 +169,7 @@ class Merger(threading.Thread):
     def _merge_one(self) -> bool:
         with self._merging:
             for shard, blocks in by_shard(self._engine.snapshot()).items():
-                if run := choose(blocks):
+                if run := choose(blocks) or purgeable(blocks, self._engine.purging):
                     merge(self._engine, shard, run)
                     return True
         return False

@@ -12,7 +12,7 @@ from typing import Any
 from anam_py.exceptions import HTMError
 from anam_py.store.engine import Engine, ReadingEngine
 from anam_py.store.jobs import Job
-from anam_py.store.segment import interpreter_ends
+from anam_py.store.threads import interpreter_ends, started
 from anam_py.store.writer import WritingEngine
 
 
@@ -87,7 +87,7 @@ class _Registry:
             # What is closed must not run on while the interpreter takes itself apart: it waits for
             # this thread before that, and for this one in `_finish`.
             apart = threading.Thread(target=job.run, name="anam-store", daemon=False)
-            if _started(apart):
+            if started(apart):
                 apart.join()
             else:
                 job.run()
@@ -95,17 +95,6 @@ class _Registry:
     def _finish(self) -> None:
         if self._thread is not None:
             self.submit(lambda: None).result()
-
-
-def _started(thread: threading.Thread) -> bool:
-    """Start a thread; False if the interpreter is ending, and starts none."""
-    if interpreter_ends():
-        return False
-    try:
-        thread.start()
-    except RuntimeError:
-        return False
-    return True
 
 
 _registry = _Registry()

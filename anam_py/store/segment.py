@@ -1,37 +1,28 @@
 """Segments: immutable HDF5 files of rows, written whole and then only mapped.
 
-The only importer of h5py, which loads when the first segment is written. HDF5 never touches
-the disk: after a full disk it cannot close its file, and the process dies. The image is built
-in memory, and the bytes are ours to write. Reading needs no HDF5 either: the catalog knows
-where in the file each dataset begins.
+The columns are written as they lie in memory, between the bytes that make the file HDF5. Reading
+needs no HDF5 either: the catalog knows where in the file each dataset begins.
 """
 
-import contextlib
-import importlib
 import mmap
 import os
 import secrets
-import sys
-import threading
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anam_py.exceptions import HTMError
-from anam_py.store import files
+from anam_py.store import files, hdf5
 from anam_py.store.rows import Entry, Segment
 
 MAGIC = "anam-segment"
 FORMAT = 1
-_ALIGNMENT = 64
-# HDF5's own structures for nine datasets and six attributes; only sizes the first allocation.
-_OVERHEAD_BYTES = 64 << 10
 # What a row takes beside its vector, key and metadata.
 _ROW_BYTES = 64
 # So few that copies of them hardly count.
@@ -101,6 +92,21 @@ class Columns:
     keys: Strings
     metadata: Strings
 
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return every dataset but the vectors."""
+        return {
+            "ids": self.ids,
+            "norms": self.norms,
+            "crc": self.crc,
+            "mcrc": self.mcrc,
+            "versions": self.versions,
+            "timestamps": self.timestamps,
+            "key_ends": self.keys.ends,
+            "metadata_ends": self.metadata.ends,
+            "keys": self.keys.data,
+            "metadata": self.metadata.data,
+        }
+
     @classmethod
     def of(cls, entries: Sequence[Entry], vectors: Iterable[NDArray[np.float32]], norms: NDArray[np.float64]) -> Self:
         """Return the columns of entries that ascend by id, with their vectors and norms."""
@@ -137,27 +143,37 @@ def write(
         If the file cannot be written; nothing is left behind.
     """
     last_id = int(columns.ids[-1])
+    rows = len(columns.ids)
     name = f"seg-{last_id}-{secrets.token_hex(4)}.h5"
-    try:
-        image, layout = _image(uuid, shard, dimension, columns, replaces)
-    except (OSError, RuntimeError, ValueError) as error:  # h5py's
-        raise HTMError(f"cannot build the image of {str(folder / name)!r}: {error}") from error
+    attributes = {
+        "magic": np.bytes_(MAGIC),
+        "format": FORMAT,
+        "uuid": np.bytes_(uuid),
+        "shard": shard,
+        "rows": rows,
+        "dimension": dimension,
+        "replaces": np.bytes_(",".join(replaces) or "-"),
+    }
+    arrays = columns.arrays()
+    shapes = {name: (len(array),) for name, array in arrays.items()}
+    outline = hdf5.outline(attributes, {n: (shape, _TYPES[n]) for n, shape in {"vectors": (rows, dimension), **shapes}.items()})
+    image = _Summed(_image(outline, columns.vectors, arrays))
     files.make_folder(folder)
-    files.write_file(folder / name, [image], mode=0o400)
+    files.write_file(folder / name, image, mode=0o400)
     return Segment(
         id=0,
         shard=shard,
         name=name,
-        rows=len(columns.ids),
+        rows=rows,
         first_id=int(columns.ids[0]),
         last_id=last_id,
-        layout=layout,
-        bytes=len(image),
-        crc=zlib.crc32(image),
+        layout=outline.layout,
+        bytes=outline.size,
+        crc=image.crc,
     )
 
 
-def write_shards(
+def shard_writes(
     folder: Path,
     uuid: str,
     entries: Sequence[Entry],
@@ -165,8 +181,10 @@ def write_shards(
     norms: NDArray[np.float64],
     *,
     most_bytes: int,
-) -> Iterator[tuple[Path, Segment]]:
-    """Write rows to the segments of their shards; yields each file with what the catalog must list.
+) -> list[Callable[[], tuple[Path, Segment]]]:
+    """Return functions that write rows to the segments of their shards, each one file.
+
+    What they return is the file, and what the catalog must list. They raise HTMError if it cannot be written.
 
     Parameters
     ----------
@@ -180,23 +198,24 @@ def write_shards(
         Row i belongs to ``entries[i]``.
     most_bytes : int
         About how large a segment may get.
-
-    Raises
-    ------
-    HTMError
-        If a file cannot be written; those before it are there.
     """
     dimension = vectors.shape[1]
-    shards = np.array([entry.shard for entry in entries])
-    sizes = np.array([4 * dimension + len(entry.key) + len(entry.metadata) + _ROW_BYTES for entry in entries])
+
+    def written(shard: int, part: NDArray[np.intp]) -> tuple[Path, Segment]:
+        of_rows = (vectors[piece] for piece in pieces(part))
+        columns = Columns.of([entries[i] for i in part.tolist()], of_rows, norms[part])
+        row = write(shard_folder(folder, shard), uuid, shard, dimension, columns)
+        return shard_folder(folder, shard) / row.name, row
+
+    shards = np.fromiter((entry.shard for entry in entries), np.int64, len(entries))
+    sizes = np.fromiter((len(entry.key) + len(entry.metadata) for entry in entries), np.int64, len(entries))
+    sizes += 4 * dimension + _ROW_BYTES
+    writes: list[Callable[[], tuple[Path, Segment]]] = []
     for shard in np.unique(shards).tolist():
         rows = np.flatnonzero(shards == shard)
         full = np.cumsum(sizes[rows]) // most_bytes
-        for part in np.split(rows, np.flatnonzero(np.diff(full)) + 1):
-            pieces_ = (vectors[piece] for piece in pieces(part))
-            columns = Columns.of([entries[i] for i in part], pieces_, norms[part])
-            row = write(shard_folder(folder, shard), uuid, shard, dimension, columns)
-            yield shard_folder(folder, shard) / row.name, row
+        writes += [partial(written, shard, part) for part in np.split(rows, np.flatnonzero(np.diff(full)) + 1)]
+    return writes
 
 
 def shard_folder(folder: Path, shard: int) -> Path:
@@ -304,70 +323,29 @@ def _map(path: Path, size: int) -> mmap.mmap:
         os.close(descriptor)
 
 
-def interpreter_ends() -> bool:
-    """Return whether nothing of the program runs any more but its exit handlers."""
-    return not any(thread.is_alive() and not thread.daemon for thread in threading.enumerate())
+class _Summed:
+    """Parts of a file that are summed up while they are written."""
+
+    def __init__(self, parts: Iterable[bytes | memoryview]) -> None:
+        self._parts = parts
+        self.crc = 0
+
+    def __iter__(self) -> Iterator[bytes | memoryview]:
+        for part in self._parts:
+            self.crc = zlib.crc32(part, self.crc)
+            yield part
 
 
-def _hdf5() -> ModuleType:
-    """Return h5py, which takes 150 ms to load; only writing a segment needs it.
-
-    Loaded too late for its exit handler to run, it crashes the process as that ends. So it is not loaded any more then,
-    and before that by a thread that the interpreter waits for.
-    """
-    if "h5py" not in sys.modules:
-        if interpreter_ends():
-            raise HTMError("the interpreter is ending, no segment can be written any more; nothing is lost")
-        loading = threading.Thread(target=importlib.import_module, args=("h5py",), daemon=False)
-        with contextlib.suppress(RuntimeError):  # the main thread has ended; whoever waits for this one keeps the rest alive
-            loading.start()
-            loading.join()
-    return importlib.import_module("h5py")
-
-
-def _image(uuid: str, shard: int, dimension: int, columns: Columns, replaces: Sequence[str]) -> tuple[bytes, dict[str, int]]:
-    h5py = _hdf5()
-    rows = len(columns.ids)
-    arrays: dict[str, NDArray[Any]] = {
-        "ids": columns.ids,
-        "norms": columns.norms,
-        "crc": columns.crc,
-        "mcrc": columns.mcrc,
-        "versions": columns.versions,
-        "timestamps": columns.timestamps,
-        "key_ends": columns.keys.ends,
-        "metadata_ends": columns.metadata.ends,
-        "keys": columns.keys.data,
-        "metadata": columns.metadata.data,
-    }
-    image = secrets.token_hex(8)  # HDF5 takes two files in memory of one name for the same file
-    size = 4 * rows * dimension + sum(array.nbytes for array in arrays.values()) + _OVERHEAD_BYTES
-    with h5py.File(
-        image,
-        "w",
-        driver="core",
-        backing_store=False,
-        block_size=size,
-        alignment_threshold=1,
-        alignment_interval=_ALIGNMENT,
-    ) as file:
-        # h5py writes a str with variable length, which a strict reader refuses.
-        file.attrs.update(
-            magic=np.bytes_(MAGIC),
-            format=FORMAT,
-            uuid=np.bytes_(uuid),
-            shard=shard,
-            rows=rows,
-            dimension=dimension,
-            replaces=np.bytes_(",".join(replaces) or "-"),
-        )
-        vectors = file.create_dataset("vectors", (rows, dimension), _TYPES["vectors"])
-        start = 0
-        for part in columns.vectors:
-            vectors[start : start + len(part)] = part
-            start += len(part)
-        for name, array in arrays.items():
-            file.create_dataset(name, data=array, dtype=_TYPES[name])
-        file.flush()
-        layout = {name: file[name].id.get_offset() for name in _TYPES}
-        return file.id.get_file_image(), layout
+def _image(
+    outline: hdf5.Outline, vectors: Iterable[NDArray[np.float32]], arrays: dict[str, NDArray[Any]]
+) -> Iterator[bytes | memoryview]:
+    """Yield a file's bytes in order."""
+    at = 0
+    for name, offset in sorted(outline.layout.items(), key=lambda item: item[1]):
+        yield outline.between(at, offset)
+        at = offset
+        for array in vectors if name == "vectors" else [arrays[name]]:
+            data = np.ascontiguousarray(array, _TYPES[name]).data.cast("B")
+            yield data
+            at += len(data)
+    yield outline.between(at, outline.size)

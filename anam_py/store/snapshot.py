@@ -34,7 +34,7 @@ class Block:
 
     def without(self, ids: NDArray[np.int64]) -> Self:
         """Return this block with the rows of `ids` (those that are here) dead."""
-        rows = self._rows(ids)
+        rows = self.rows_of(ids)
         if not len(rows):
             return self
         alive = np.ones(len(self.ids), np.uint8) if self.alive is None else self.alive.copy()
@@ -44,12 +44,12 @@ class Block:
     def only(self, ids: NDArray[np.int64]) -> Self:
         """Return this block with only the rows of `ids` (those that are here and alive) alive."""
         alive = np.zeros(len(self.ids), np.uint8)
-        alive[self._rows(ids)] = 1
+        alive[self.rows_of(ids)] = 1
         if self.alive is not None:
             alive &= self.alive
         return replace(self, alive=alive, live=int(np.count_nonzero(alive)))
 
-    def _rows(self, ids: NDArray[np.int64]) -> NDArray[np.intp]:
+    def rows_of(self, ids: NDArray[np.int64]) -> NDArray[np.intp]:
         """Return the rows of those of `ids` (ascending) that are here."""
         if not len(self.ids):
             return np.empty(0, np.intp)

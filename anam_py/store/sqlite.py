@@ -83,6 +83,8 @@ def connect_writer(path: Path, mode: str, durability: str) -> Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {durability.upper()}")
         connection.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")  # `Writer` does it, where nobody waits
+        connection.execute("PRAGMA secure_delete = FAST")  # what is purged must not be found in a page's free space
         if sys.platform == "darwin":
             connection.execute("PRAGMA fullfsync = ON")
             connection.execute("PRAGMA checkpoint_fullfsync = ON")

@@ -2,18 +2,22 @@
 
 import contextlib
 import json
+import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from anam_py.exceptions import HTMError
-from anam_py.store import schema, text
+from anam_py.store import indexing, schema, text
 from anam_py.store.filters import Condition
 from anam_py.store.rows import Entry, File, Segment, Version
 from anam_py.store.sqlite import Connection, connect, translated
 
 _CHUNK = 10_000
 _MOST_ROWS = 2**63 - 1
+# About 4 MB of WAL, as SQLite's own rule has it.
+_CHECKPOINT_COMMITS = 256
+_CHECKPOINT_CHANGES = 4_096
 _VERSION = "key, version, id, metadata, mcrc, diff_ops, dcrc, timestamp"
 
 
@@ -82,11 +86,14 @@ class Reader:
 
     def count(self, where: Condition | None = None) -> int:
         """Return the number of entries, all or those that fulfil a condition."""
-        chosen, parameters = (f" WHERE {where.sql}", where.parameters) if where else ("", ())
-        return int(self.sql.execute(f"SELECT count(*) FROM entries{chosen}", parameters).fetchone()[0])
+        if where is None:
+            return int(self.sql.execute("SELECT count(*) FROM entries").fetchone()[0])
+        where = self._narrowed(where)
+        return int(self.sql.execute(f"SELECT count(*) FROM entries WHERE {where.sql}", where.parameters).fetchone()[0])
 
     def ids(self, where: Condition) -> list[int]:
         """Return the ids of the entries whose metadata fulfils a condition, ascending."""
+        where = self._narrowed(where)
         rows = self.sql.execute(f"SELECT id FROM entries WHERE {where.sql} ORDER BY id", where.parameters)
         return [row[0] for row in rows]
 
@@ -119,6 +126,7 @@ class Reader:
         """Return the `limit` best (id, BM25 score) for an FTS5 expression, best first."""
         chosen, parameters = "", ()
         if where:
+            where = self._narrowed(where)
             chosen = f" AND EXISTS (SELECT 1 FROM entries WHERE id = lexemes.rowid AND {where.sql})"
             parameters = where.parameters
         rows = self.sql.execute(
@@ -137,6 +145,14 @@ class Reader:
 
     def dead(self) -> list[int]:
         return [row[0] for row in self.sql.execute("SELECT id FROM dead ORDER BY id")]
+
+    def purged(self) -> list[int]:
+        """Return the dead ids that no segment may keep, ascending."""
+        return [row[0] for row in self.sql.execute("SELECT id FROM dead WHERE purge ORDER BY id")]
+
+    def indexes(self) -> list[str]:
+        """Return the metadata paths that were declared to be filtered often."""
+        return [row[0] for row in self.sql.execute("SELECT path FROM indexes")]
 
     def pending(self, after: int = 0) -> list[tuple[int, bytes]]:
         rows = self.sql.execute("SELECT id, vector FROM pending WHERE id > ? ORDER BY id", (after,))
@@ -180,6 +196,9 @@ class Reader:
         finally:
             self.sql.execute("ROLLBACK")
 
+    def _narrowed(self, where: Condition) -> Condition:
+        return where.using(self.indexes()) if where.candidates else where
+
     def _in(self, select: str, values: Iterable[Any]) -> Iterator[Any]:
         values = list(values)
         for start in range(0, len(values), _CHUNK):
@@ -194,6 +213,9 @@ class Writer(Reader):
         super().__init__(connection)
         self._path = path
         self._full = durability == "full"
+        self._indexes: list[str] = []
+        self._new_era = False
+        self._commits = self._changes = 0  # at the last checkpoint
 
     @contextlib.contextmanager
     def transaction(self, *, durable: bool = False) -> Iterator[None]:
@@ -213,8 +235,12 @@ class Writer(Reader):
             try:
                 self.sql.execute("BEGIN IMMEDIATE")
                 try:
+                    if self._new_era:
+                        self._begin_era()
                     yield
                     self.sql.execute("COMMIT")
+                    self._new_era = False
+                    self._commits += 1
                 except BaseException:
                     if self.sql.in_transaction:
                         self.sql.execute("ROLLBACK")
@@ -222,6 +248,11 @@ class Writer(Reader):
             finally:
                 if raised:
                     self.sql.execute("PRAGMA synchronous = NORMAL")
+
+    def _begin_era(self) -> None:
+        """Mark the WAL that begins, so that one which does not go with its database is known; see `eras_agree`."""
+        (found,) = self.sql.execute("SELECT coalesce(max(value), '') FROM meta WHERE key = 'era'").fetchone()
+        self.set_meta("era", f"{secrets.token_hex(8)} after {found.partition(' ')[0]}")
 
     def set_meta(self, key: str, value: str) -> None:
         self.sql.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
@@ -235,6 +266,7 @@ class Writer(Reader):
 
     def insert_entries(self, entries: Sequence[Entry]) -> None:
         self.sql.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", entries)
+        self._change_index("INSERT INTO indexed VALUES (?, ?, ?, ?)", entries)
 
     def insert_texts(self, rows: Sequence[tuple[int, str, str]]) -> None:
         """Keep and index texts, given as (id, key, text)."""
@@ -244,8 +276,9 @@ class Writer(Reader):
             [(i, *text.indexed(key, body)) for i, key, body in rows],
         )
 
-    def retire(self, ids: Sequence[int]) -> None:
+    def retire(self, entries: Sequence[Entry]) -> None:
         """Move entries to the history, take their texts out, and mark their rows dead."""
+        ids = [entry.id for entry in entries]
         chosen = "(SELECT value FROM json_each(?))"
         chunk = (json.dumps(ids),)
         texts = self.sql.execute(
@@ -260,12 +293,30 @@ class Writer(Reader):
                 )
             except text.DamagedTextError:  # only its own tokens could take it out
                 self.rebuild_lexemes()
-        self.sql.execute(
-            f"INSERT INTO history SELECT {_VERSION} FROM entries WHERE id IN {chosen}",
-            chunk,
-        )
+        self.sql.execute(f"INSERT INTO history SELECT {_VERSION} FROM entries WHERE id IN {chosen}", chunk)
         self.sql.execute(f"DELETE FROM entries WHERE id IN {chosen}", chunk)
         self.sql.executemany("INSERT INTO dead VALUES (?, 0)", [(i,) for i in ids])
+        self._change_index("DELETE FROM indexed WHERE (path, type, value, id) = (?, ?, ?, ?)", entries)
+
+    def purge(self, keys: Iterable[str]) -> list[int]:
+        """Drop the history of keys without an entry; returns the ids of rows that no segment may keep."""
+        ids = [row[0] for row in self._in("SELECT id FROM history WHERE key IN", keys)]
+        self.sql.executemany("DELETE FROM history WHERE key = ?", [(key,) for key in keys])
+        self.sql.executemany("UPDATE dead SET purge = 1 WHERE id = ?", [(i,) for i in ids])
+        return ids
+
+    def prune_history(self, keep: int, key: str | None) -> int:
+        """Drop all but the newest versions of each key, or of one, the current one among them; returns how many."""
+        chosen = "" if key is None else "WHERE key = :key"
+        ages = (
+            "SELECT key, version, row_number() OVER (PARTITION BY key ORDER BY version DESC)"
+            f" + EXISTS (SELECT 1 FROM entries WHERE entries.key = history.key) AS age FROM history {chosen}"
+        )
+        cursor = self.sql.execute(
+            f"DELETE FROM history WHERE (key, version) IN (SELECT key, version FROM ({ages}) WHERE age > :keep)",
+            {"keep": keep, "key": key},
+        )
+        return cursor.rowcount
 
     def insert_pending(self, rows: Sequence[tuple[int, bytes | memoryview]]) -> None:
         self.sql.executemany("INSERT INTO pending VALUES (?, ?)", rows)
@@ -308,8 +359,53 @@ class Writer(Reader):
                 self.sql.execute("INSERT INTO lexemes(rowid, key, body) VALUES (?, ?, ?)", (i, *columns))
         self.set_meta("lexemes", text.LEXEMES)
 
+    def create_index(self, path: str) -> bool:
+        """Index a metadata path of every entry; returns whether that is new."""
+        if path in self._indexes:
+            return False
+        self.sql.execute("INSERT INTO indexes VALUES (?)", (path,))
+        metadata = self.sql.execute("SELECT id, metadata FROM entries")
+        while rows := metadata.fetchmany(_CHUNK):
+            self.sql.executemany("INSERT INTO indexed VALUES (?, ?, ?, ?)", indexing.rows_of([path], rows))
+        return True
+
+    def reindex(self) -> None:
+        """Fill the index of every declared path anew."""
+        paths = self.indexes()
+        self.sql.execute("DELETE FROM indexes")
+        self.sql.execute("DELETE FROM indexed")
+        for path in paths:
+            self.create_index(path)
+
+    def refresh_indexes(self) -> None:
+        """Keep up the indexes of the paths that are declared now."""
+        self._indexes = self.indexes()
+
+    def _change_index(self, statement: str, entries: Iterable[Entry]) -> None:
+        if self._indexes:
+            self.sql.executemany(statement, indexing.rows_of(self._indexes, ((e.id, e.metadata) for e in entries)))
+
+    def checkpoint_if_due(self) -> None:
+        """Move the WAL's pages to the database if there are many; to be called where nobody waits for a commit."""
+        if self._commits >= _CHECKPOINT_COMMITS or self.sql.total_changes - self._changes >= _CHECKPOINT_CHANGES:
+            self.checkpoint("PASSIVE")
+
+    def checkpoint(self, mode: str) -> None:
+        """Move the WAL's pages to the database, as far as readers allow; "TRUNCATE" also empties it."""
+        with translated(self._path):
+            busy, pages, moved = self.sql.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+        self._commits, self._changes = 0, self.sql.total_changes
+        if not busy and pages == moved:
+            self._new_era = True
+
     def shrink(self) -> None:
         """Give free pages and the WAL back to the disk, as far as readers allow."""
         with translated(self._path):
             self.sql.execute("PRAGMA incremental_vacuum").fetchall()
-            self.sql.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self.checkpoint("TRUNCATE")
+
+    def scrub(self) -> None:
+        """Leave no trace of what was deleted: in the text index, in free pages and in the WAL."""
+        with translated(self._path):
+            self.sql.execute("INSERT INTO lexemes(lexemes) VALUES ('optimize')")
+        self.shrink()

@@ -10,10 +10,12 @@ from typing import Any
 from anam_py import _validation
 from anam_py._executor import async_twin
 from anam_py._profiling import profiled
-from anam_py.store import backup, maintenance
+from anam_py.store import backup, filters, maintenance
 from anam_py.store.entries import Entries
 from anam_py.store.maintenance import Problem
 from anam_py.store.writer import WritingEngine
+
+_MOST_VERSIONS = 2**62
 
 
 class Upkeep(Entries):
@@ -28,6 +30,52 @@ class Upkeep(Entries):
     def compact(self) -> None:
         """Merge segments to as few as their size allows, and give the space of dead rows back."""
         self._writing().compact()
+
+    @profiled
+    def prune_history(self, keep: int, key: str | None = None) -> int:
+        """Shorten histories.
+
+        Parameters
+        ----------
+        keep : int
+            How many versions of a key to keep, the newest, the current one among them; at least 1.
+        key : str, optional
+            Whose history; every key's by default.
+
+        Returns
+        -------
+        int
+            How many versions were dropped.
+
+        Raises
+        ------
+        ValidationError
+            If an argument is not of its type or range.
+        HTMError
+            If it could not be written; nothing was dropped.
+        """
+        count = _validation.check_count(keep, "keep", 1, _MOST_VERSIONS)
+        return self._writing().prune_history(count, None if key is None else _validation.check_key(key))
+
+    @profiled
+    def create_index(self, path: str) -> None:
+        """Declare a metadata path that is filtered often: filters on it then look at the entries that fit, not at all.
+
+        Answers stay the same. Each put takes some time and space more. A second call does nothing.
+
+        Parameters
+        ----------
+        path : str
+            Dotted path into the metadata, as filters name it.
+
+        Raises
+        ------
+        ValidationError
+            If it is not such a path.
+        HTMError
+            If it could not be written.
+        """
+        self._writing().create_index(filters.check_path(path, "path"))
 
     @profiled
     def garbage_collect(self, aggressive: bool = False) -> None:
@@ -116,6 +164,8 @@ class Upkeep(Entries):
         target = _validation.check_path(path)
         return backup.backup(engine, target, link=bool(link), progress=progress_callback)
 
+    prune_history_async = async_twin(prune_history)
+    create_index_async = async_twin(create_index)
     flush_async = async_twin(flush)
     compact_async = async_twin(compact)
     garbage_collect_async = async_twin(garbage_collect)

@@ -9,8 +9,8 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,34 +19,24 @@ from numpy.typing import NDArray
 from anam_py import config, exceptions
 from anam_py.exceptions import HTMError
 from anam_py.store import files, merge, recovery, segment
-from anam_py.store.batch import Batch, new_entries
+from anam_py.store.batch import Batch
 from anam_py.store.catalog import Catalog
+from anam_py.store.changes import Changes
 from anam_py.store.engine import Engine, T, load_snapshot
 from anam_py.store.jobs import BULK_ROWS, Job, WorkQueue, Write
 from anam_py.store.lock import StoreLock
-from anam_py.store.rows import Entry
+from anam_py.store.rows import Entry, Segment
 from anam_py.store.segment import MappedSegment
 from anam_py.store.snapshot import Block, PendingRows, SegmentBlock, Snapshot
 from anam_py.store.sqlite import CatalogSyncError
 from anam_py.store.tables import Reader
+from anam_py.store.threads import Beside, interpreter_ends
 
 log = logging.getLogger("anam_py.store")
 
 _FLUSH_BYTES = 32 << 20
 _FLUSH_ROWS = 65_536
 _RETRY_SECONDS = 5.0
-
-
-@dataclass(slots=True)
-class _Effects:
-    """What a transaction will have changed in memory once it is committed."""
-
-    added: list[int] = field(default_factory=list)
-    vectors: list[NDArray[np.float32]] = field(default_factory=list)
-    norms: list[NDArray[np.float64]] = field(default_factory=list)
-    dead: list[int] = field(default_factory=list)
-    keys: list[str] = field(default_factory=list)
-    segments: list[SegmentBlock] = field(default_factory=list)
 
 
 class WritingEngine(Engine):
@@ -71,6 +61,7 @@ class WritingEngine(Engine):
             marker = recovery.create_or_read(folder, shards, dimension)
             catalog = Catalog(folder / recovery.CATALOG)
             try:
+                catalog.check_log()
                 with catalog.reading() as reader:
                     reader.check(writing=True)
                     recovery.require_match(marker, reader.meta(), folder)
@@ -81,6 +72,7 @@ class WritingEngine(Engine):
                     super().__init__(folder, marker, catalog)
                     self._snapshot, self._pending = load_snapshot(self, self._writer)
                     self._next_id = self._writer.last_id() + 1
+                    self.purging = np.array(self._writer.purged(), np.int64)
             except BaseException:
                 catalog.close()
                 raise
@@ -144,6 +136,32 @@ class WritingEngine(Engine):
         self._merger.compact()
         self.run(self._writer.shrink)
 
+    def scrub(self) -> None:
+        """Leave no trace of what was purged in the catalog; merges that follow leave none in segments."""
+        self.flush()
+        self.run(self._writer.scrub)
+
+    def prune_history(self, keep: int, key: str | None) -> int:
+        """Drop all but the newest versions; returns how many."""
+
+        def prune() -> int:
+            self.require_sound()
+            with self._commit_lock, self._writer.transaction():
+                return self._writer.prune_history(keep, key)
+
+        return self.run(prune)
+
+    def create_index(self, path: str) -> None:
+        """Index a metadata path, of what is there and of what comes."""
+
+        def create() -> None:
+            self.require_sound()
+            with self._commit_lock, self._writer.transaction():
+                self._writer.create_index(path)
+            self._writer.refresh_indexes()
+
+        self.run(create)
+
     @property
     def background_error(self) -> str | None:
         return self._flush_error or self.merge_error
@@ -161,7 +179,7 @@ class WritingEngine(Engine):
             with self._submitting:
                 if not self._closed:
                     self._closed = True
-                    if segment.interpreter_ends():
+                    if interpreter_ends():
                         self._last_flush.future.set_result(None)  # the rows are safe in the pending table
                     else:
                         self._queue.put(self._last_flush)
@@ -241,27 +259,35 @@ class WritingEngine(Engine):
                 write.future.set_result(write.deleted)
 
     def _transact(self, group: Sequence[Write]) -> None:
-        effects = _Effects()
+        changes = Changes(self._writer, self.marker.shards, self._next_id)
         with self._commit_lock:
-            with self._changing_entries():
+            with self._writer.transaction():
                 for write in group:
-                    entries = self._apply(write, effects)
-                    self._stage_pending(write.batch, entries, effects)
-            self._follow(lambda: self._publish(effects))
+                    batch = write.batch
+                    write.deleted = changes.take_out(batch)
+                    entries = changes.new_entries(batch)
+                    changes.put_in(batch, entries)
+                    changes.put_pending(batch, entries)
+            self._follow(changes)
 
     def _commit_bulk(self, write: Write) -> None:
         # Ids of one shard's segments must ascend, so rows that wait go first.
         self._flush()
-        effects = _Effects()
+        batch, changes = write.batch, Changes(self._writer, self.marker.shards, self._next_id)
         with self._commit_lock:
-            with self._new_files() as paths, self._changing_entries(durable=True):
-                entries = self._apply(write, effects)
-                effects.segments = self._write_segments(entries, write.batch.vectors, write.batch.norms, paths)
-                if not all(block.source.is_sound() for block in effects.segments):
-                    raise HTMError("the matrix was changed while it was being stored; nothing of it was stored")
-            self._follow(lambda: self._publish(effects))
+            with self._new_files() as paths, self._writer.transaction(durable=True):
+                write.deleted = changes.take_out(batch)
+                entries = changes.new_entries(batch)
+                with self._writing_segments(entries, batch.vectors, batch.norms, paths) as writes:
+                    changes.put_in(batch, entries)
+                    changes.segments = self._listed(writes.results())
+            self._follow(changes)
 
-    def _follow(self, change: Callable[[], None]) -> None:
+    def _follow(self, changes: Changes) -> None:
+        self._next_id = changes.next_id
+        self._remember(lambda: self._publish(changes))
+
+    def _remember(self, change: Callable[[], None]) -> None:
         """Let memory follow a commit; where it cannot, read it anew, so that nothing is committed twice or forgotten."""
         try:
             change()
@@ -271,17 +297,6 @@ class WritingEngine(Engine):
             self._snapshot, self._pending = load_snapshot(self, self._writer)
             self.cache.clear()
             self._broken = None
-
-    @contextlib.contextmanager
-    def _changing_entries(self, *, durable: bool = False) -> Iterator[None]:
-        """Run a transaction that takes new ids, and give them back if it fails."""
-        next_id = self._next_id
-        try:
-            with self._writer.transaction(durable=durable):
-                yield
-        except BaseException:
-            self._next_id = next_id
-            raise
 
     @contextlib.contextmanager
     def _new_files(self) -> Iterator[list[Path]]:
@@ -298,79 +313,48 @@ class WritingEngine(Engine):
                 files.remove(path)
             raise
 
-    def _apply(self, write: Write, effects: _Effects) -> list[Entry]:
-        """Make a batch's changes to the catalog, all but its vectors; returns its entries."""
-        batch, writer = write.batch, self._writer
-        write.deleted = 0  # this may be a second attempt
-        if batch.deletes:
-            found = writer.entries(batch.deletes)
-            self._retire(found.values(), effects)
-            write.deleted += len(found)
-        if batch.delete_where:
-            ids = writer.ids(batch.delete_where)
-            self._retire(writer.entries_by_id(ids).values(), effects)
-            write.deleted += len(ids)
-        keys = [put.key for put in batch.puts]
-        known = writer.entries(keys) if keys else {}
-        versions = {key: entry.version for key, entry in known.items()}
-        if len(known) < len(keys):
-            versions |= writer.last_versions(key for key in keys if key not in known)
-        self._retire(known.values(), effects)
-        entries = new_entries(batch.puts, versions, self._next_id, self.marker.shards)
-        self._next_id += len(entries)
-        writer.insert_entries(entries)
-        texts = [(e.id, e.key, p.text) for e, p in zip(entries, batch.puts, strict=True) if p.text is not None]
-        if texts:
-            writer.insert_texts(texts)
-        if batch.ledger is not None:
-            writer.put_files(batch.ledger.root, batch.ledger.put)
-            writer.drop_files(batch.ledger.root, batch.ledger.drop)
-        for key, value in batch.meta.items():
-            writer.set_meta(key, value)
-        effects.keys += keys
-        return entries
-
-    def _retire(self, entries: Iterable[Entry], effects: _Effects) -> None:
-        entries = list(entries)
-        if entries:
-            self._writer.retire([entry.id for entry in entries])
-            effects.dead += [entry.id for entry in entries]
-            effects.keys += [entry.key for entry in entries]
-
-    def _stage_pending(self, batch: Batch, entries: Sequence[Entry], effects: _Effects) -> None:
-        if not entries:
-            return
-        self._writer.insert_pending([(entry.id, row.data) for entry, row in zip(entries, batch.vectors, strict=True)])
-        effects.added += [entry.id for entry in entries]
-        effects.vectors.append(batch.vectors)
-        effects.norms.append(batch.norms)
-
-    def _publish(self, effects: _Effects) -> None:
+    def _publish(self, changes: Changes) -> None:
         """Let every later call see what has been committed."""
         snapshot = self._snapshot
-        if effects.added:
-            self._pending.append(effects.added, np.concatenate(effects.vectors), np.concatenate(effects.norms))
+        if changes.added:
+            self._pending.append(changes.added, np.concatenate(changes.vectors), np.concatenate(changes.norms))
             snapshot = snapshot.with_pending(self._pending.block())
-        if effects.segments:
-            snapshot = snapshot.with_segments(effects.segments, ())
-        self._snapshot = snapshot.without(effects.dead)
-        self.cache.discard(effects.keys)
-        if effects.dead or effects.segments:
+        if changes.segments:
+            snapshot = snapshot.with_segments(changes.segments, ())
+        self._snapshot = snapshot.without(changes.dead)
+        self.cache.discard(changes.keys)
+        if changes.purged:
+            self.purging = np.union1d(self.purging, changes.purged)
+        if changes.dead or changes.segments:
             self._merger.wake()
 
-    def _write_segments(
+    @contextlib.contextmanager
+    def _writing_segments(
         self, entries: Sequence[Entry], vectors: NDArray[np.float32], norms: NDArray[np.float64], paths: list[Path]
-    ) -> list[SegmentBlock]:
-        """Write rows to segment files of their shards, and list them in the open transaction.
+    ) -> Iterator[Beside[SegmentBlock]]:
+        """Write rows to segment files of their shards, beside what the block does.
 
         `entries` ascend by id; row i of `vectors` and `norms` belongs to ``entries[i]``.
         `paths` gets each file as it appears, for removal if the transaction fails.
         """
         uuid, _, dimension = self.marker
-        blocks = []
-        for path, row in segment.write_shards(self.folder, uuid, entries, vectors, norms, most_bytes=self._bulk_bytes()):
+
+        def mapped(write: Callable[[], tuple[Path, Segment]]) -> SegmentBlock:
+            path, row = write()
             paths.append(path)
-            blocks.append(SegmentBlock.of(MappedSegment(path, self._writer.insert_segment(row), dimension)))
+            source = MappedSegment(path, row, dimension)
+            if not source.is_sound():
+                raise HTMError("the matrix was changed while it was being stored; nothing of it was stored")
+            return SegmentBlock.of(source)
+
+        writes = segment.shard_writes(self.folder, uuid, entries, vectors, norms, most_bytes=self._bulk_bytes())
+        with Beside([partial(mapped, write) for write in writes], config.current().thread_pool_size) as beside:
+            yield beside
+
+    def _listed(self, blocks: list[SegmentBlock]) -> list[SegmentBlock]:
+        """List segments in the open transaction."""
+        for block in blocks:
+            block.source.segment = self._writer.insert_segment(block.segment)
         return blocks
 
     def _flush(self) -> None:
@@ -384,9 +368,10 @@ class WritingEngine(Engine):
             with self._commit_lock:
                 with self._new_files() as paths, self._writer.transaction(durable=True):
                     entries = self._entries_of(ids)
-                    blocks = self._write_segments(entries, vectors, norms, paths) if entries else []
-                    self._drop_pending(pending)
-                self._follow(lambda: self._publish_flush(blocks))
+                    with self._writing_segments(entries, vectors, norms, paths) as writes:
+                        self._drop_pending(pending)
+                        blocks = self._listed(writes.results())
+                self._remember(lambda: self._publish_flush(blocks))
         except BaseException as error:
             self.breaks(error)
             raise
@@ -402,6 +387,7 @@ class WritingEngine(Engine):
     def _publish_flush(self, blocks: Sequence[SegmentBlock]) -> None:
         pending = PendingRows(self.marker.dimension)
         snapshot = self._snapshot.with_segments(blocks, ())
+        self.purging = np.setdiff1d(self.purging, snapshot.pending.dead_ids)
         self._snapshot = Snapshot(snapshot.segments, pending.block(), snapshot.missing)
         self._pending = pending
 
@@ -431,12 +417,12 @@ class WritingEngine(Engine):
                     paths.append(new.source.path)
                 self.require_sound()
                 if new is not None:
-                    new.source.segment = self._writer.insert_segment(new.source.segment)
+                    self._listed([new])
                 self._writer.kill_segments(ids)
                 # Exactly the rows that were left out: one that died since the merge began is
                 # in the new file, and must stay dead.
                 self._writer.drop_dead(left_out)
-            self._follow(lambda: self._publish_merge(ids, new))
+            self._remember(lambda: self._publish_merge(ids, new, left_out))
         try:
             with self.catalog.translating():
                 recovery.unlink_dead(self.folder, self._writer)
@@ -447,18 +433,27 @@ class WritingEngine(Engine):
         else:
             self.merge_error = None
 
-    def _publish_merge(self, ids: Sequence[int], new: SegmentBlock | None) -> None:
+    def _publish_merge(self, ids: Sequence[int], new: SegmentBlock | None, left_out: Sequence[int]) -> None:
         added = []
+        self.purging = np.setdiff1d(self.purging, left_out)
         if new is not None:
             dead = [block.dead_ids for block in self._snapshot.segments if block.segment.id in ids]
             added.append(new.without(np.sort(np.concatenate(dead))))
         self._snapshot = self._snapshot.with_segments(added, ids)
 
     def _look_after(self) -> None:
-        """Flush when the pending rows have grown enough; a failure is reported, not raised."""
+        """Flush and checkpoint when enough has come together; a failure is reported, not raised."""
+        if self._broken:
+            return
+        try:
+            self._writer.checkpoint_if_due()
+        except HTMError as error:  # all of it is in the WAL
+            log.warning("%s: the WAL could not be moved to the catalog: %s", self.folder, error)
+            if self.breaks(error):
+                return
         limit = min(_FLUSH_BYTES, (config.current().memory_limit_mb << 20) // 8)
         full = self.pending_bytes >= limit or len(self._snapshot.pending.ids) >= _FLUSH_ROWS
-        if not full or self._broken or time.monotonic() < self._retry_flush_at:
+        if not full or time.monotonic() < self._retry_flush_at:
             return
         try:
             self._flush()

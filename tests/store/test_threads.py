@@ -14,7 +14,7 @@ from stores import V, W, names, rows
 
 from anam_py import configure_ffi
 from anam_py.exceptions import HTMError
-from anam_py.store import HTMCore, catalog, queries, registry, writer
+from anam_py.store import HTMCore, queries, registry, tables, writer
 
 
 @pytest.fixture(autouse=True)
@@ -118,14 +118,14 @@ def test_deletes_of_one_key_by_many_threads_count_once(store: HTMCore) -> None:
 def test_a_write_that_fails_does_not_fail_those_it_shares_a_transaction_with(
     store: HTMCore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    indexed = catalog.text.indexed
+    indexed = tables.text.indexed
 
     def failing(key: str, text: str) -> tuple[str, str]:
         if text == "bad":
             raise RuntimeError("this text cannot be indexed")
         return indexed(key, text)
 
-    monkeypatch.setattr(catalog.text, "indexed", failing)
+    monkeypatch.setattr(tables.text, "indexed", failing)
     outcomes: dict[int, str] = {}
     store.store_embedding("old", V, {"old": True})
     deleted: list[int] = []
