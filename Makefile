@@ -5,13 +5,14 @@ PYTHON      ?= python3
 VENV        ?= .venv
 PYTESTFLAGS ?= -n auto --dist loadscope
 ASVFLAGS    ?=
+PEERSFLAGS  ?=
 
 BIN    := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
 PIP    := PIP_BUILD_CONSTRAINT=constraints.txt $(BIN)/python -m pip --disable-pip-version-check install --quiet
 BUILD  := setup.py pyproject.toml constraints.txt $(wildcard anam_py/_core/*.pyx anam_py/_core/*.pxd anam_py/_core/*.h)
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench peers clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.test
@@ -32,6 +33,11 @@ bench: $(VENV)/.dev
 	$(BIN)/asv machine --yes --config asv_benchmarks/asv.conf.json
 	$(BIN)/asv run --config asv_benchmarks/asv.conf.json --python=same --show-stderr $(ASVFLAGS)
 
+peers:
+	$(MAKE) VENV=.venv-peers .venv-peers/.peers
+	.venv-peers/bin/python asv_benchmarks/peers/store.py $(PEERSFLAGS)
+	.venv-peers/bin/python asv_benchmarks/peers/scan.py
+
 clean:
 	rm -rf build dist .venv .venv-* *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .asv asv_benchmarks/.asv
 	rm -f anam_py/_core/*.so anam_py/_core/*.pyd
@@ -47,6 +53,11 @@ $(VENV)/.dev: $(BUILD) | $(VENV)/.made
 	@echo "Installing anam_py and its tools into $(VENV)"
 	$(PIP) --constraint constraints.txt --editable '.[dev]'
 	@touch $(VENV)/.test $@
+
+$(VENV)/.peers: $(BUILD) | $(VENV)/.made
+	@echo "Installing anam_py and the stores that it is compared with into $(VENV)"
+	$(PIP) --constraint constraints.txt --editable '.[peers]'
+	@touch $@
 
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
