@@ -83,5 +83,5 @@ def _bounded(number: float) -> float:
         try:
             return float(number)
         except OverflowError:
-            return math.copysign(math.inf, number)
+            return math.inf if number > 0 else -math.inf
     return number

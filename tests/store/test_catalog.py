@@ -1,6 +1,7 @@
 """What the catalog promises: durable transactions, one moment to each reader, and nothing but what belongs in it."""
 
 import contextlib
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -201,3 +202,92 @@ with HTMCore(sys.argv[1], dimension=4) as htm:
 """
     found = subprocess.run([sys.executable, "-c", script, store_path], capture_output=True, text=True, check=True)
     assert found.stdout == "[]\n"
+
+
+def killed_with_a_log(path: Path, count: int) -> None:
+    """Store entries in a process that is killed, and so leaves a WAL."""
+    script = """
+import os, signal, sys
+from anam_py.store import HTMCore
+htm = HTMCore(sys.argv[1], dimension=4)
+for i in range(int(sys.argv[2])):
+    htm.store_embedding(f"{os.getpid()} {i}", [1, 2, 3, 4], {"n": i}, text="word")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert subprocess.run([sys.executable, "-c", script, path, str(count)], check=False).returncode == -9
+    assert (path / "catalog.sqlite-wal").stat().st_size
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+@pytest.mark.parametrize("count", [1, 40, 700])
+def test_fault_13_a_log_beside_an_older_catalog_is_refused(store_path: Path, count: int) -> None:
+    """SQLite would mix the two, and find nothing wrong with what comes of it."""
+    killed_with_a_log(store_path, count)
+    copies = []
+    for number in range(3):
+        with HTMCore(store_path) as htm:
+            assert len(htm) == (number + 1) * count
+            assert htm.verify() == []
+        copies.append((store_path / "catalog.sqlite").read_bytes())
+        killed_with_a_log(store_path, count)
+    current = (store_path / "catalog.sqlite").read_bytes()
+    for copy in copies[:-1]:
+        (store_path / "catalog.sqlite").write_bytes(copy)
+        before = {path: path.read_bytes() for path in store_path.rglob("*") if path.is_file() and path.suffix != ".sqlite-shm"}
+        for arguments in ({}, {"read_only": True}):
+            with pytest.raises(HTMError, match=r"catalog\.sqlite-wal.*put the one back"):
+                HTMCore(store_path, **arguments)
+        assert all(
+            path.read_bytes() == content
+            for path, content in before.items()
+            if path.name not in ("LOCK.owner", "catalog.sqlite-shm")
+        )
+    (store_path / "catalog.sqlite").write_bytes(current)
+    for arguments in ({"read_only": True}, {}):
+        with HTMCore(store_path, **arguments) as htm:
+            assert len(htm) == 4 * count
+            assert htm.verify() == []
+
+
+def test_a_log_goes_with_its_catalog_at_every_moment(open_store: Any, store_path: Path, tmp_path: Path) -> None:
+    """Also while readers hold up its checkpoints, and when both are copied as a crash would leave them."""
+    htm = open_store()
+    stop = htm._engine.catalog.reading()
+    for number in range(40):
+        htm.store_embedding(f"key {number}", V, {"n": number})
+        if number % 3 == 0:
+            htm._writing().run(lambda: htm._writing()._writer.checkpoint("PASSIVE"))
+        if number == 10:
+            reader = stop.__enter__()
+            reader.sql.execute("BEGIN")
+            assert reader.count() == 11
+        if number == 20:
+            reader.sql.execute("ROLLBACK")
+            stop.__exit__(None, None, None)
+        if number == 30:
+            htm.flush()
+            htm.compact()
+        copy = tmp_path / f"{number}"
+        shutil.copytree(store_path, copy, ignore=shutil.ignore_patterns("*-shm", "LOCK*"))
+        with HTMCore(copy, read_only=True) as copied:
+            assert len(copied) == number + 1
+        with HTMCore(copy) as copied:
+            assert len(copied) == number + 1
+            assert copied.verify() == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the system's list of locks")
+def test_looking_at_the_catalog_alone_drops_no_lock(open_store: Any, store_path: Path) -> None:
+    htm = open_store()
+    htm.store_embedding("a", V, {})
+
+    def locks() -> list[str]:
+        inode = f":{(store_path / 'catalog.sqlite').stat().st_ino} "
+        return sorted(line.split(": ", 1)[1] for line in Path("/proc/locks").read_text().splitlines() if inode in line)
+
+    with htm._engine.catalog.reading() as reader, reader.frozen():
+        reader.count()
+        before = locks()
+        assert before
+        htm._engine.catalog.check_log()
+        assert locks() == before

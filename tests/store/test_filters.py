@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from oracles import oracle_filter
 
 from anam_py import HTMCore, ValidationError
+from anam_py.store.filters import condition
 
 D = 4
 TEXTS = st.sampled_from(["", "a", "b", "ab", "x\0y", "x", "é", "\\", '"', "%", "_", "src/a.py"]) | st.text("ab\0", max_size=3)
@@ -53,10 +54,15 @@ def filled(htm, metadata):
 
 
 @settings(max_examples=150, deadline=None)
-@given(metadata=st.lists(METADATA, max_size=8), where=FILTERS)
-def test_a_filter_means_what_its_plain_evaluation_says(tmp_path_factory, metadata, where):
+@given(metadata=st.lists(METADATA, max_size=8), where=FILTERS, before=st.lists(PATHS), after=st.lists(PATHS))
+def test_a_filter_means_what_its_plain_evaluation_says_whatever_is_indexed(tmp_path_factory, metadata, where, before, after):
     with HTMCore(tmp_path_factory.mktemp("s") / "store", shard_count=2, dimension=D, durability="normal") as htm:
+        for path in before:
+            htm.create_index(path)
+        filled(htm, metadata[::-1])
         stored = filled(htm, metadata)
+        for path in after:
+            htm.create_index(path)
         wanted = {key for key, value in stored.items() if oracle_filter(value, where)}
         ones = np.ones(D)
         assert {key for key, _, _ in htm.search_similar(ones, 100, -1, where=where)} == wanted
@@ -73,6 +79,63 @@ def test_as_many_hits_as_asked_for_come_back_whenever_they_exist(htm):
     hits = htm.search_similar(query, limit=10, min_similarity=-1, where={"rare": True})
     everything = [key for key, _, record in htm.search_similar(query, 500, -1) if record["metadata"]["rare"]]
     assert [key for key, _, _ in hits] == everything
+
+
+def plan(htm, where):
+    """Return how SQLite looks for the entries that a filter lets through."""
+    with htm._engine.catalog.reading() as reader:
+        narrowed = condition(where).using(reader.indexes())
+        rows = reader.sql.execute(f"EXPLAIN QUERY PLAN SELECT id FROM entries WHERE {narrowed.sql}", narrowed.parameters)
+        return [row[3] for row in rows]
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        {"kind": "class"},
+        {"kind": {"$in": ["class", "method"]}},
+        {"kind": {"$prefix": "cl"}, "n": {"$ne": 3}},
+        {"kind": {"$gt": "a"}},
+        {"$and": [{"n": 1}, {"kind": {"$exists": True}}]},
+        {"kind": None},
+        {"kind": 7},
+        {"kind": {"$lte": 7.5}},
+    ],
+)
+def test_a_filter_on_a_declared_path_looks_at_candidates_only(open_store, where):
+    htm = open_store()
+    htm.store_embedding("a", [1, 2, 3, 4], {"kind": "class", "n": 1})
+    assert any(step.startswith("SCAN entries") for step in plan(htm, where))
+    htm.create_index("kind")
+    htm.create_index("kind")
+    assert not any(step.startswith("SCAN entries") for step in plan(htm, where))
+    htm.close()
+    htm = open_store()
+    for kind in ("class", "method"):
+        htm.store_embedding("b", [1, 2, 3, 4], {"kind": kind})
+        assert htm.count({"kind": kind}) == (2 if kind == "class" else 1)
+    assert not any(step.startswith("SCAN entries") for step in plan(open_store(read_only=True), where))
+    htm.delete_many(["a", "b"])
+    assert htm._writing()._writer.sql.execute("SELECT count(*) FROM indexed").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("path", ["", "a..b", 'a"b', "a\\b", "a\nb", None, 1, ["a"]])
+def test_only_a_metadata_path_can_be_declared(htm, path):
+    with pytest.raises(ValidationError, match="path"):
+        htm.create_index(path)
+
+
+def test_long_strings_and_great_numbers_are_found_by_an_index_too(htm):
+    values = ["x" * 200, "x" * 200 + "y", "x" * 127 + "é", 10**30, -(10**400), 0.1, 0.1 + 2**-56, 2**62, 2**62 + 1]
+    stored = filled(htm, [{"v": value} for value in values])
+    htm.create_index("v")
+    for value in values:
+        for sign in ("$eq", "$gte", "$lt"):
+            if isinstance(value, str) or abs(value) < 2**63:
+                where = {"v": {sign: value}}
+                assert {key for key, _, _ in htm.search_similar(np.ones(D), 99, -1, where=where)} == {
+                    key for key, metadata in stored.items() if oracle_filter(metadata, where)
+                }
 
 
 def test_search_many_answers_as_one_search_for_each_row_does(htm):
