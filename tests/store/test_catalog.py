@@ -233,15 +233,14 @@ def test_fault_13_a_log_beside_an_older_catalog_is_refused(store_path: Path, cou
     current = (store_path / "catalog.sqlite").read_bytes()
     for copy in copies[:-1]:
         (store_path / "catalog.sqlite").write_bytes(copy)
-        before = {path: path.read_bytes() for path in store_path.rglob("*") if path.is_file() and path.suffix != ".sqlite-shm"}
+        files = [
+            path for path in store_path.rglob("*") if path.is_file() and path.name not in ("LOCK.owner", "catalog.sqlite-shm")
+        ]
+        before = [path.read_bytes() for path in files]
         for arguments in ({}, {"read_only": True}):
             with pytest.raises(HTMError, match=r"catalog\.sqlite-wal.*put the one back"):
                 HTMCore(store_path, **arguments)
-        assert all(
-            path.read_bytes() == content
-            for path, content in before.items()
-            if path.name not in ("LOCK.owner", "catalog.sqlite-shm")
-        )
+        assert [path.read_bytes() for path in files] == before
     (store_path / "catalog.sqlite").write_bytes(current)
     for arguments in ({"read_only": True}, {}):
         with HTMCore(store_path, **arguments) as htm:
