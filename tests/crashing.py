@@ -128,6 +128,14 @@ def open_(path: str, kill_at: int | None = None) -> None:
     _say(f"steps {steps.count}")
 
 
+def back_up(path: str, target: str, *, link: bool = False, kill_at: int | None = None) -> None:
+    """Back a store up."""
+    with HTMCore(path) as htm:
+        steps = _Steps(kill_at)
+        htm.backup(target, link=link)
+        _say(f"steps {steps.count}")
+
+
 def _prefix(name: int, threads: int) -> str:
     return f"{name}/" if threads > 1 else ""
 
@@ -155,7 +163,7 @@ class _Steps:
     def __init__(self, kill_at: int | None) -> None:
         self.count = 0
         self._kill_at = kill_at
-        for name in ("open", "write", "fsync", "replace", "unlink", "mkdir"):
+        for name in ("open", "write", "fsync", "replace", "unlink", "mkdir", "link"):
             setattr(os, name, self._counted(getattr(os, name)))
         files._sync = os.fsync
         connect_writer = catalog.connect_writer
