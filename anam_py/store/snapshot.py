@@ -51,7 +51,7 @@ class Block:
 
     def rows_of(self, ids: NDArray[np.int64]) -> NDArray[np.intp]:
         """Return the rows of those of `ids` (ascending) that are here."""
-        if not len(self.ids):
+        if not len(self.ids) or not len(ids):
             return np.empty(0, np.intp)
         ids = ids[np.searchsorted(ids, self.ids[0]) : np.searchsorted(ids, self.ids[-1], "right")]
         rows: NDArray[np.intp] = np.searchsorted(self.ids, ids)
@@ -160,11 +160,11 @@ class Snapshot:
                 return reason
         return None
 
-    def without(self, ids: Iterable[int]) -> "Snapshot":
+    def without(self, ids: Sequence[int]) -> "Snapshot":
         """Return this snapshot with the rows of `ids` dead."""
-        dead = np.unique(np.fromiter(ids, np.int64))
-        if not len(dead):
+        if not len(ids):
             return self
+        dead = np.unique(np.array(ids, np.int64))
         segments = tuple(block.without(dead) for block in self.segments)
         return Snapshot(segments, self.pending.without(dead), self.missing)
 

@@ -201,6 +201,9 @@ class Reader:
 
     def _in(self, select: str, values: Iterable[Any]) -> Iterator[Any]:
         values = list(values)
+        if len(values) == 1:
+            yield from self.sql.execute(f"{select} (?)", values)
+            return
         for start in range(0, len(values), _CHUNK):
             chunk = json.dumps(values[start : start + _CHUNK])
             yield from self.sql.execute(f"{select} (SELECT value FROM json_each(?))", (chunk,))

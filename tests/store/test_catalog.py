@@ -235,8 +235,6 @@ def test_fault_13_a_log_beside_an_older_catalog_is_refused(store_path: Path, cou
         (store_path / "catalog.sqlite").write_bytes(copy)
         changing = "LOCK.owner", "catalog.sqlite-shm"
         files = [path for path in store_path.rglob("*") if path.is_file() and path.name not in changing]
-            path for path in store_path.rglob("*") if path.is_file() and path.name not in ("LOCK.owner", "catalog.sqlite-shm")
-        ]
         before = [path.read_bytes() for path in files]
         for arguments in ({}, {"read_only": True}):
             with pytest.raises(HTMError, match=r"catalog\.sqlite-wal.*put the one back"):
