@@ -1,7 +1,7 @@
-"""Looking after a store: what is damaged, and what it takes."""
+"""Comparing what a store's catalog says with what is there."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -119,33 +119,3 @@ def _row_problems(reader: Reader, snapshot: Snapshot, shards: int, *, deep: bool
     lost = reader.count() - seen
     if lost > sum(segment.rows for segment, _ in snapshot.missing):
         yield Problem("error", "entries", f"{lost} entries have no row")
-
-
-def stats(engine: Engine) -> dict[str, Any]:
-    """Return figures of a store, for people and for monitoring."""
-    snapshot = engine.snapshot()
-    segments = [block.segment for block in snapshot.segments]
-    with engine.catalog.reading() as reader:
-        counts = reader.table_counts()
-        meta = reader.meta()
-    quarantine = engine.folder / recovery.QUARANTINE
-    return {
-        "path": str(engine.folder),
-        "uuid": engine.marker.uuid,
-        "dimension": engine.marker.dimension,
-        "shards": engine.marker.shards,
-        "durability": engine.durability,
-        "embedder": meta.get("embedder"),
-        "rows": snapshot.live,
-        "dead_rows": sum(len(block.ids) - block.live for block in snapshot.blocks),
-        "pending_rows": len(snapshot.pending.ids),
-        "segments": len(segments),
-        "missing_segments": [segment.name for segment, _ in snapshot.missing],
-        "segment_bytes": sum(segment.bytes for segment in segments),
-        "catalog_bytes": sum(path.stat().st_size for path in engine.folder.glob(f"{recovery.CATALOG}*") if path.is_file()),
-        "texts": counts["texts"],
-        "superseded_versions": counts["history"],
-        "crawled_files": counts["files"],
-        "quarantined": sorted(path.name for path in quarantine.iterdir()) if quarantine.is_dir() else [],
-        "background_error": engine.background_error,
-    }

@@ -18,6 +18,9 @@ _MOST_ROWS = 2**63 - 1
 # About 4 MB of WAL, as SQLite's own rule has it.
 _CHECKPOINT_COMMITS = 256
 _CHECKPOINT_CHANGES = 4_096
+# What is kept for the next rows, and how much beyond that goes back at a time: some 10 ms of work.
+_FREE_BYTES = 64 << 20
+_VACUUMED_PAGES = 2_048
 _VERSION = "key, version, id, metadata, mcrc, diff_ops, dcrc, timestamp"
 
 
@@ -172,6 +175,12 @@ class Reader:
     def table_counts(self) -> dict[str, int]:
         names = ("entries", "history", "texts", "lexemes_docsize", "files", "pending", "dead")
         return {n: self.sql.execute(f"SELECT count(*) FROM {n}").fetchone()[0] for n in names}
+
+    def free_bytes(self) -> int:
+        """Return how much of the database holds nothing."""
+        (pages,) = self.sql.execute("PRAGMA freelist_count").fetchone()
+        (size,) = self.sql.execute("PRAGMA page_size").fetchone()
+        return int(pages * size)
 
     def integrity_problems(self) -> list[str]:
         rows = [row[0] for row in self.sql.execute("PRAGMA integrity_check(100)")]
@@ -389,9 +398,14 @@ class Writer(Reader):
             self.sql.executemany(statement, indexing.rows_of(self._indexes, ((e.id, e.metadata) for e in entries)))
 
     def checkpoint_if_due(self) -> None:
-        """Move the WAL's pages to the database if there are many; to be called where nobody waits for a commit."""
+        """Move the WAL's pages to the database if there are many, and give some of its free ones back.
+
+        To be called where nobody waits for a commit.
+        """
         if self._commits >= _CHECKPOINT_COMMITS or self.sql.total_changes - self._changes >= _CHECKPOINT_CHANGES:
             self.checkpoint("PASSIVE")
+            if self.free_bytes() > _FREE_BYTES:
+                self._vacuum(_VACUUMED_PAGES)
 
     def checkpoint(self, mode: str) -> None:
         """Move the WAL's pages to the database, as far as readers allow; "TRUNCATE" also empties it."""
@@ -403,9 +417,14 @@ class Writer(Reader):
 
     def shrink(self) -> None:
         """Give free pages and the WAL back to the disk, as far as readers allow."""
-        with translated(self._path):
-            self.sql.execute("PRAGMA incremental_vacuum").fetchall()
+        self._vacuum()
         self.checkpoint("TRUNCATE")
+
+    def _vacuum(self, pages: int = 0) -> None:
+        """Give free pages back to the disk, all of them or some."""
+        with translated(self._path):
+            # Each step gives back one page and has a row without columns, after which `execute` would stop.
+            self.sql.executescript(f"PRAGMA incremental_vacuum({pages})")
 
     def scrub(self) -> None:
         """Leave no trace of what was deleted: in the text index, in free pages and in the WAL."""

@@ -10,7 +10,7 @@ from typing import Any
 from anam_py import _validation
 from anam_py._executor import async_twin
 from anam_py._profiling import profiled
-from anam_py.store import backup, filters, maintenance
+from anam_py.store import backup, figures, filters, maintenance
 from anam_py.store.entries import Entries
 from anam_py.store.maintenance import Problem
 from anam_py.store.writer import WritingEngine
@@ -96,14 +96,18 @@ class Upkeep(Entries):
             _trim_heap()
 
     def stats(self) -> dict[str, Any]:
-        """Return figures of the store: rows, segments, bytes, what could not be read.
+        """Return figures of the store.
 
         Returns
         -------
         dict
-            What JSON can hold.
+            What JSON can hold: path, uuid, dimension, shards, durability, embedder; rows (alive), dead_rows, pending_rows (in
+            no segment yet), segments, missing_segments (names); segment_bytes, catalog_bytes (with its log), pending_bytes
+            (in memory), reclaimable_bytes (of dead rows and free pages), fragmentation (their share of all, 0 to 1); texts,
+            superseded_versions, crawled_files, indexes (declared paths), quarantined (names), background_error (why the
+            last flush or merge failed, or None).
         """
-        return maintenance.stats(self._reading())
+        return figures.stats(self._reading())
 
     @profiled
     def verify(self, *, deep: bool = True) -> list[Problem]:

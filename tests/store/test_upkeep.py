@@ -9,7 +9,7 @@ from stores import V, contents, merge_in_the_background, rows, segment_files
 
 from anam_py import configure_ffi, exceptions
 from anam_py.exceptions import HTMError, ValidationError
-from anam_py.store import HTMCore, benchmark, merge, writer
+from anam_py.store import HTMCore, benchmark, merge, tables, writer
 
 # ---- flushing and merging ----
 
@@ -55,6 +55,40 @@ def test_deletes_alone_give_space_back(open_store: Any, rng: np.random.Generator
     merge_in_the_background(store)
     assert (store.stats()["segments"], store.stats()["dead_rows"]) == (0, 0)
     assert segment_files(store.storage_path) == []
+
+
+def test_a_catalog_that_has_grown_gives_space_back_without_a_call(
+    open_store: Any, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    htm = open_store(dimension=1024)
+    for start in range(0, 2000, 500):
+        htm.store_embeddings([f"key {i}" for i in range(start, start + 500)], rows(rng, 500, 1024))
+    grown = htm.stats()["catalog_bytes"]
+    htm.flush()
+    monkeypatch.setattr(tables, "_FREE_BYTES", 1 << 20)
+    monkeypatch.setattr(tables, "_CHECKPOINT_COMMITS", 1)
+    for number in range(20):
+        htm.store_embedding("key", rows(rng, 1, 1024)[0], {"n": number})
+    assert htm.stats()["reclaimable_bytes"] < 2 << 20
+    htm.close()
+    assert (htm.storage_path / "catalog.sqlite").stat().st_size < grown / 3
+
+
+def test_figures_say_what_could_be_given_back(open_store: Any, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(merge, "choose", lambda _: [])
+    htm = open_store(dimension=64)
+    assert htm.stats()["fragmentation"] == 0
+    keys = [f"key {i}" for i in range(2000)]
+    htm.store_embeddings(keys, rows(rng, 2000, 64))
+    before = htm.stats()
+    htm.delete_many(keys[:1000])
+    htm.create_index("n")
+    after = htm.stats()
+    assert after["reclaimable_bytes"] - before["reclaimable_bytes"] >= 1000 * 64 * 4
+    assert 0 < after["fragmentation"] < 1
+    assert (after["rows"], after["dead_rows"], after["indexes"]) == (1000, 1000, ["n"])
+    htm.compact()
+    assert htm.stats()["reclaimable_bytes"] == htm.stats()["fragmentation"] == 0
 
 
 def test_segments_of_full_size_are_not_merged_further(store: HTMCore, monkeypatch: pytest.MonkeyPatch) -> None:
