@@ -356,7 +356,8 @@ class LanceDB(Contender):
 
     Nothing that it writes is synced, and no option asks for that. Bulk is one add() of an Arrow table made beforehand, and the
     index on the key. Each single add() makes a version of the table; a round of puts is short, so that few have come together.
-    Queries without a vector index are exact. Compaction is optimize(), old versions dropped at once.
+    Queries without a vector index are exact; with one they would be faster, and not. Compaction is optimize(), old versions
+    dropped at once.
     """
 
     column = "LanceDB"

@@ -12,7 +12,6 @@ a process opens lie in the operating system's cache. Notes below the table say h
 from __future__ import annotations
 
 import argparse
-import hashlib
 import inspect
 import json
 import os
@@ -22,33 +21,11 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-import numpy as np
-from benchmarks.common import DIMENSION, SEED, clustered
-from contenders import CONTENDERS, Contender, Rows
+from contenders import CONTENDERS, Contender
+from data import DIMENSION, metadata, rows_and_queries
 from measures import MEASURES, Bench, Line
 
 QUERIES = 20
-
-
-def metadata(i: int) -> dict[str, object]:
-    """Return metadata that takes about 200 bytes of JSON, of which no two are alike."""
-    return {
-        "language": "python",
-        "file_type": "source",
-        "size_bytes": i,
-        "line_count": i % 977,
-        "dependencies": ["numpy", "torch"],
-        "content_hash": hashlib.sha256(str(i).encode()).hexdigest(),
-    }
-
-
-def data(count: int) -> tuple[Rows, np.ndarray]:
-    """Return rows, and queries of the same distribution."""
-    vectors = clustered(np.random.default_rng(SEED), count + QUERIES)
-    keys = [f"src/package_{i % 100}/module_{i}.py" for i in range(count)]
-    return Rows(keys, vectors[:count], [metadata(i) for i in range(count)]), vectors[count:]
 
 
 def present(contenders: list[type[Contender]]) -> list[type[Contender]]:
@@ -100,7 +77,7 @@ def main() -> None:
     print(f"{options.rows:,} x {DIMENSION} float32, metadata of {len(json.dumps(metadata(options.rows)))} bytes", end="; ")
     print(f"medians of {options.rounds} rounds", flush=True)
 
-    rows, queries = data(options.rows)
+    rows, queries = rows_and_queries(options.rows, QUERIES)
     lines: list[Line] = []
     with tempfile.TemporaryDirectory(dir=options.folder, prefix="anam-peers-") as name:
         bench = Bench(Path(name), contenders, rows, queries, options.rounds, 0.1 if options.quick else 1)
