@@ -29,7 +29,7 @@ ROOMS["cli"] = {*ROOMS, ""}  # the package itself, too: it uses what users use
 # Third-party and standard modules that only one place imports.
 ONLY_IN = {
     "sqlite3": ("store/sqlite.py", "_versions.py"),  # which only asks it for its version
-    "h5py": ("store/hdf5.py",),
+    "h5py": ("store/hdf5.py", "store/loader.py"),
     "torch": ("kernels.py", "store/device.py"),
     "click": ("cli/",),
     "rich": ("cli/",),

@@ -28,7 +28,7 @@ _ROW_BYTES = 64
 # So few that copies of them hardly count.
 _ROWS_AT_ONCE = 2048
 
-_TYPES = {
+TYPES = {
     "ids": "<i8",
     "vectors": "<f4",
     "norms": "<f8",
@@ -156,7 +156,7 @@ def write(
     }
     arrays = columns.arrays()
     shapes = {name: (len(array),) for name, array in arrays.items()}
-    outline = hdf5.outline(attributes, {n: (shape, _TYPES[n]) for n, shape in {"vectors": (rows, dimension), **shapes}.items()})
+    outline = hdf5.outline(attributes, {n: (shape, TYPES[n]) for n, shape in {"vectors": (rows, dimension), **shapes}.items()})
     image = _Summed(_image(outline, columns.vectors, arrays))
     files.make_folder(folder)
     files.write_file(folder / name, image, mode=0o400)
@@ -294,7 +294,7 @@ class MappedSegment:
         return all(zlib.crc32(vector.data) == crc for vector, crc in zip(self.vectors, crcs.tolist(), strict=True))
 
     def _array(self, name: str, count: int) -> NDArray[Any]:
-        dtype = np.dtype(_TYPES[name])
+        dtype = np.dtype(TYPES[name])
         offset = self.segment.layout.get(name, -1)
         if offset < 0 or count < 1 or offset + count * dtype.itemsize > self.segment.bytes:
             raise HTMError(
@@ -345,7 +345,7 @@ def _image(
         yield outline.between(at, offset)
         at = offset
         for array in vectors if name == "vectors" else [arrays[name]]:
-            data = np.ascontiguousarray(array, _TYPES[name]).data.cast("B")
+            data = np.ascontiguousarray(array, TYPES[name]).data.cast("B")
             yield data
             at += len(data)
     yield outline.between(at, outline.size)
