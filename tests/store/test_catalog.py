@@ -220,7 +220,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
 @pytest.mark.parametrize("count", [1, 40, 700])
-def test_fault_13_a_log_beside_an_older_catalog_is_refused(store_path: Path, count: int) -> None:
+def test_row_13_a_log_beside_an_older_catalog_is_refused(store_path: Path, count: int) -> None:
     """SQLite would mix the two, and find nothing wrong with what comes of it."""
     killed_with_a_log(store_path, count)
     copies = []

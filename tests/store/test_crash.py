@@ -42,7 +42,7 @@ def killed(nursery: Nursery, path: Path, **arguments: int | str | None) -> tuple
 
 
 @pytest.mark.parametrize("number", range(KILLS))
-def test_a_process_killed_at_any_moment_loses_nothing_that_was_acknowledged(
+def test_row_01_a_process_killed_at_any_moment_loses_nothing_that_was_acknowledged(
     nursery: Nursery, store_path: Path, number: int
 ) -> None:
     chance = random.Random(number)
@@ -63,7 +63,9 @@ def test_a_process_killed_at_any_moment_loses_nothing_that_was_acknowledged(
 
 
 @pytest.mark.parametrize("seed", range(max(2, KILLS // 8)))
-def test_a_process_killed_at_any_step_on_its_way_to_the_disk_loses_nothing(nursery: Nursery, tmp_path: Path, seed: int) -> None:
+def test_row_02_a_process_killed_at_any_step_on_its_way_to_the_disk_loses_nothing(
+    nursery: Nursery, tmp_path: Path, seed: int
+) -> None:
     length = 25
     total = steps(list(nursery.start(crashing.write, tmp_path / "all", seed=seed, length=length)))
     for step in random.Random(seed).sample(range(1, total), 20):
@@ -73,7 +75,7 @@ def test_a_process_killed_at_any_step_on_its_way_to_the_disk_loses_nothing(nurse
         crashing.check(path, seed, length, [done])
 
 
-def test_a_process_killed_while_it_creates_a_store_leaves_one_that_opens(nursery: Nursery, tmp_path: Path) -> None:
+def test_row_02_a_process_killed_while_it_creates_a_store_leaves_one_that_opens(nursery: Nursery, tmp_path: Path) -> None:
     total = steps(list(nursery.start(crashing.open_, tmp_path / "all")))
     for step in range(1, total + 1):
         path = tmp_path / f"killed at {step}"
@@ -84,7 +86,9 @@ def test_a_process_killed_while_it_creates_a_store_leaves_one_that_opens(nursery
 
 
 @pytest.mark.parametrize("seed", range(max(2, KILLS // 8)))
-def test_a_process_killed_while_it_recovers_a_store_leaves_one_that_recovers(nursery: Nursery, tmp_path: Path, seed: int) -> None:
+def test_row_02_a_process_killed_while_it_recovers_a_store_leaves_one_that_recovers(
+    nursery: Nursery, tmp_path: Path, seed: int
+) -> None:
     length = 40
     total = steps(list(nursery.start(crashing.write, tmp_path / "all", seed=seed, length=length)))
     before, chance = tmp_path / "before", random.Random(seed)
@@ -140,7 +144,7 @@ def read_until_closed():
         "import atexit; atexit.register(htm.store_embedding, 'key 20', [1, 2, 3, 4], {})",
     ],
 )
-def test_a_process_that_ends_without_closing_loses_nothing_and_does_not_hang(store_path: Path, end: str) -> None:
+def test_row_19_a_process_that_ends_without_closing_loses_nothing_and_does_not_hang(store_path: Path, end: str) -> None:
     ended = run(WRITING + end, store_path)
     assert (ended.returncode, ended.stderr) == (0, "")
     with HTMCore(store_path) as htm:
@@ -207,7 +211,7 @@ print("fine")
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_an_interrupted_call_leaves_the_store_usable(store_path: Path, seed: int) -> None:
+def test_row_39_an_interrupted_call_leaves_the_store_usable(store_path: Path, seed: int) -> None:
     ended = run(INTERRUPTED, store_path, seed)
     assert ended.stdout == "fine\n", ended.stderr
     with HTMCore(store_path) as htm:
@@ -253,7 +257,7 @@ print("fine")
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_an_interrupt_while_opening_or_closing_leaves_no_lock_behind(store_path: Path, seed: int) -> None:
+def test_row_39_an_interrupt_while_opening_or_closing_leaves_no_lock_behind(store_path: Path, seed: int) -> None:
     ended = run(OPENING, store_path, seed)
     assert ended.stdout == "fine\n", ended.stderr
 
@@ -313,7 +317,7 @@ print("fine")
 
 
 @pytest.mark.parametrize("end", ["_exit", "exit"])
-def test_after_a_fork_the_child_gets_an_error_and_the_parent_goes_on(store_path: Path, end: str) -> None:
+def test_row_17_after_a_fork_the_child_gets_an_error_and_the_parent_goes_on(store_path: Path, end: str) -> None:
     ended = run(FORKING, store_path, end)
     assert (ended.stdout, ended.stderr) == ("fine\n", "")
     with HTMCore(store_path) as htm:
@@ -321,7 +325,7 @@ def test_after_a_fork_the_child_gets_an_error_and_the_parent_goes_on(store_path:
         assert htm.verify() == []
 
 
-def test_a_child_that_outlives_its_parent_does_not_hold_its_lock(store_path: Path) -> None:
+def test_row_17_a_child_that_outlives_its_parent_does_not_hold_its_lock(store_path: Path) -> None:
     script = """
 pid = os.fork()
 if not pid:
@@ -342,7 +346,7 @@ if not pid:
         parent.stdin.close()
 
 
-def test_a_child_may_write_once_its_parent_has_closed_the_store(store_path: Path) -> None:
+def test_row_17_a_child_may_write_once_its_parent_has_closed_the_store(store_path: Path) -> None:
     script = """
 htm.flush()
 reading, writing = os.pipe()

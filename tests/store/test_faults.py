@@ -5,6 +5,7 @@ import functools
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -85,7 +86,7 @@ def work(htm: HTMCore, operations: list[Operation]) -> tuple[State, list[str]]:
 
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("lasting", [False, True])
-def test_a_full_disk_fails_a_call_and_never_the_store(tmp_path: Path, disk: Disk, seed: int, lasting: bool) -> None:
+def test_row_05_a_full_disk_fails_a_call_and_never_the_store(tmp_path: Path, disk: Disk, seed: int, lasting: bool) -> None:
     """At whichever call the disk is full; and once it is not, the store works on without being reopened."""
     operations = workload(seed, LENGTH)
     with HTMCore(tmp_path / "whole", 2, dimension=4) as htm:
@@ -115,7 +116,7 @@ def test_a_full_disk_fails_a_call_and_never_the_store(tmp_path: Path, disk: Disk
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_after_a_failed_sync_the_store_is_read_only_and_says_which_file(tmp_path: Path, syncs: Disk, seed: int) -> None:
+def test_row_07_after_a_failed_sync_the_store_is_read_only_and_says_which_file(tmp_path: Path, syncs: Disk, seed: int) -> None:
     operations = workload(seed, LENGTH)
     with HTMCore(tmp_path / "whole", 2, dimension=4) as htm:
         start = syncs.count
@@ -147,7 +148,7 @@ def test_after_a_failed_sync_the_store_is_read_only_and_says_which_file(tmp_path
             assert htm.verify() == []
 
 
-def test_short_writes_are_completed(store: HTMCore, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator) -> None:
+def test_row_08_short_writes_are_completed(store: HTMCore, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator) -> None:
     write = os.write
     monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, bytes(data)[:997]))
     store.store_embeddings([f"key {i}" for i in range(1500)], rows(rng, 1500))
@@ -155,7 +156,7 @@ def test_short_writes_are_completed(store: HTMCore, monkeypatch: pytest.MonkeyPa
     assert len(store.search_similar(V, 2000, -1)) == 1500
 
 
-def test_a_failed_flush_is_reported_and_tried_again(store: HTMCore, disk: Disk, caplog: pytest.LogCaptureFixture) -> None:
+def test_row_06_a_failed_flush_is_reported_and_tried_again(store: HTMCore, disk: Disk, caplog: pytest.LogCaptureFixture) -> None:
     disk.count, disk.fail_at, disk.lasting = 0, 1, True
     for number in range(30):
         store.store_embedding(f"key {number}", V, {})
@@ -173,7 +174,7 @@ def test_a_failed_flush_is_reported_and_tried_again(store: HTMCore, disk: Disk, 
     assert len(store.search_similar(V, 100)) == 31
 
 
-def test_merged_segments_that_cannot_be_removed_lose_nothing(
+def test_row_06_merged_segments_that_cannot_be_removed_lose_nothing(
     open_store: Any, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     htm = open_store(shard_count=1)
@@ -237,7 +238,7 @@ def test_memory_that_runs_out_right_after_a_commit_neither_repeats_nor_forgets_i
     assert contents(open_store()) == before
 
 
-def test_a_full_catalog_fails_the_put_and_reads_go_on(store: HTMCore) -> None:
+def test_row_05_a_full_catalog_fails_the_put_and_reads_go_on(store: HTMCore) -> None:
     store.store_embedding("a", V, {}, text="word")
     sql = store._writing()._writer.sql
     (pages,) = sql.execute("PRAGMA page_count").fetchone()
@@ -314,7 +315,7 @@ print(len(stored))
 
 
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root can mount a small disk")
-def test_a_disk_that_is_really_full_fails_puts_and_recovers(tmp_path: Path) -> None:
+def test_row_05_a_disk_that_is_really_full_fails_puts_and_recovers(tmp_path: Path) -> None:
     unshare = ["unshare", "--mount"]  # what is mounted inside goes with the process
     if subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode:
         pytest.skip("nothing can be mounted here")
@@ -418,7 +419,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 @pytest.mark.skipif(sys.platform != "linux" or not shutil.which("cc"), reason="compiles a library that is loaded first")
 @pytest.mark.parametrize("call", ["put", "flush", "bulk", "merge"])
-def test_a_commit_that_could_not_be_synced_may_come_back_after_a_crash_but_never_without_its_files(
+def test_row_07_a_commit_that_could_not_be_synced_may_come_back_after_a_crash_but_never_without_its_files(
     tmp_path: Path, call: str
 ) -> None:
     """SQLite takes it back in memory, but its pages are in the log, and may be found there."""
@@ -440,3 +441,32 @@ def test_a_commit_that_could_not_be_synced_may_come_back_after_a_crash_but_never
         assert htm.verify() == []
         htm.compact()
         assert htm.verify() == []
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs interval timers")
+def test_row_08_calls_that_signals_interrupt_are_completed(store_path: Path) -> None:
+    script = """
+import signal, sys
+import numpy as np
+from anam_py.store import HTMCore
+signals = 0
+def count(*_):
+    global signals
+    signals += 1
+signal.signal(signal.SIGALRM, count)
+signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+rng = np.random.default_rng(0)
+with HTMCore(sys.argv[1], dimension=256) as htm:
+    for number in range(3):
+        htm.store_embeddings([f"bulk {i}" for i in range(1500)], rng.standard_normal((1500, 256)))
+        for i in range(50):
+            htm.store_embedding(f"key {i}", rng.standard_normal(256), {"n": number})
+        htm.flush()
+    htm.compact()
+    assert len(htm.search_similar(np.ones(256), 9999, -1)) == 1550
+    assert htm.verify() == []
+signal.setitimer(signal.ITIMER_REAL, 0)
+print(signals > 50)
+"""
+    ended = subprocess.run([sys.executable, "-c", script, store_path], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "True\n"), ended.stderr

@@ -60,7 +60,7 @@ def test_a_context_manager_closes_also_after_an_error(store_path: Path) -> None:
         assert htm.verify() == []
 
 
-def test_closing_twice_is_fine_and_flushes(store_path: Path) -> None:
+def test_row_18_closing_twice_is_fine_and_flushes(store_path: Path) -> None:
     htm = HTMCore(store_path, dimension=4)
     htm.store_embedding("a", V, {})
     htm.close()
@@ -101,7 +101,7 @@ WRITES = {"store_embedding", "store_embeddings", "delete", "delete_many", "flush
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_using_a_closed_handle_is_an_error_that_says_so(store_path: Path, call: Any) -> None:
+def test_row_18_using_a_closed_handle_is_an_error_that_says_so(store_path: Path, call: Any) -> None:
     htm = HTMCore(store_path, dimension=4)
     htm.close()
     with pytest.raises(HTMError, match="closed"):
@@ -160,7 +160,7 @@ def test_a_handle_may_be_collected_where_locks_are_held_that_closing_needs(store
         assert htm.verify() == []
 
 
-def test_handles_on_one_path_share_what_they_know(open_store: Any, store_path: Path) -> None:
+def test_row_16_handles_on_one_path_share_what_they_know(open_store: Any, store_path: Path) -> None:
     first, second = open_store(), open_store()
     (store_path.parent / "link").symlink_to(store_path)
     third = open_store(store_path.parent / "link")
@@ -225,7 +225,7 @@ def test_reading_what_is_not_there_is_an_error_and_creates_nothing(store_path: P
     assert list(store_path.iterdir()) == []
 
 
-def test_an_existing_store_keeps_its_shards_and_says_so(open_store: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_row_21_an_existing_store_keeps_its_shards_and_says_so(open_store: Any, caplog: pytest.LogCaptureFixture) -> None:
     open_store(shard_count=7).close()
     with caplog.at_level(logging.INFO, "anam_py.store"):
         assert open_store(shard_count=3).shard_count == 7
@@ -264,7 +264,7 @@ def test_any_shape_of_store_works(open_store: Any, rng: np.random.Generator, dim
 
 
 @pytest.mark.parametrize("value", [0, -1, 4_097, 1.5, "4", None, True, [4]])
-def test_a_shard_count_out_of_range_is_refused(store_path: Path, value: Any) -> None:
+def test_row_21_a_shard_count_out_of_range_is_refused(store_path: Path, value: Any) -> None:
     with pytest.raises(ValidationError, match="shard_count"):
         HTMCore(store_path, value)
     assert not store_path.exists()
@@ -290,7 +290,7 @@ def test_an_unknown_durability_is_refused(store_path: Path, value: Any) -> None:
 @pytest.mark.parametrize(
     "name", ["with space", "a?b#c%20d&e=f", "quote'\"`", "\u00e9\U0001f600", "new\nline", "file:x", "~", "a" * 200]
 )
-def test_any_name_of_a_folder_will_do(tmp_path: Path, open_store: Any, name: str) -> None:
+def test_row_20_any_name_of_a_folder_will_do(tmp_path: Path, open_store: Any, name: str) -> None:
     htm = open_store(tmp_path / name / "missing" / "store")
     htm.store_embedding("a", V, {}, text="word")
     htm.compact()
@@ -301,7 +301,7 @@ def test_any_name_of_a_folder_will_do(tmp_path: Path, open_store: Any, name: str
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has names that are not UTF-8")
-def test_a_folder_name_that_is_not_utf8_will_do(tmp_path: Path, open_store: Any) -> None:
+def test_row_20_a_folder_name_that_is_not_utf8_will_do(tmp_path: Path, open_store: Any) -> None:
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe store"))
     htm = open_store(path)
     htm.store_embedding("a", V, {})
@@ -331,7 +331,7 @@ def test_what_is_no_path_is_refused(bad: Any) -> None:
         HTMCore(bad)
 
 
-def test_a_path_that_cannot_be_a_folder_is_an_error_that_says_why(tmp_path: Path) -> None:
+def test_row_20_a_path_that_cannot_be_a_folder_is_an_error_that_says_why(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("mine")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
@@ -448,7 +448,7 @@ async def test_many_writes_at_once_are_all_kept(store: HTMCore) -> None:
     assert len(store) == 200
 
 
-async def test_a_cancelled_write_is_done_or_not_but_never_half(store: HTMCore) -> None:
+async def test_row_38_a_cancelled_write_is_done_or_not_but_never_half(store: HTMCore) -> None:
     keys = [f"key {i}" for i in range(300)]
     for attempt in range(20):
         task = asyncio.create_task(store.store_embeddings_async(keys, np.tile(V, (300, 1)), [{"n": attempt}] * 300))

@@ -100,7 +100,9 @@ def test_delete_many_counts_the_keys_that_were_there_once_each(store: HTMCore) -
     assert list(store) == ["c"]
 
 
-def test_the_clock_may_jump_without_changing_the_order_of_versions(store: HTMCore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_row_40_the_clock_may_jump_without_changing_the_order_of_versions(
+    store: HTMCore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for number, now in enumerate([2e9, 0.0, -1e9, 1e9]):
         monkeypatch.setattr(writer.time, "time", lambda now=now: now)
         store.store_embedding("a", V, {"n": number})
@@ -546,7 +548,7 @@ def test_a_weight_outside_zero_to_one_is_refused(store: HTMCore, weight: Any) ->
 
 
 @pytest.mark.parametrize("limit", [0, -1, 1.5, "1", None, True, math.nan])
-def test_a_limit_that_is_no_positive_integer_is_refused(store: HTMCore, limit: Any) -> None:
+def test_row_36_a_limit_that_is_no_positive_integer_is_refused(store: HTMCore, limit: Any) -> None:
     for call in (
         lambda: store.search_similar(V, limit),
         lambda: store.search_text("x", limit),
@@ -560,7 +562,7 @@ def test_a_limit_that_is_no_positive_integer_is_refused(store: HTMCore, limit: A
 
 
 @pytest.mark.parametrize("limit", [3, 2**31, 2**63 - 1, 2**64, 10**30, np.uint8(200)])
-def test_a_limit_above_the_number_of_entries_gives_all(store: HTMCore, limit: Any) -> None:
+def test_row_36_a_limit_above_the_number_of_entries_gives_all(store: HTMCore, limit: Any) -> None:
     store.store_embeddings(["a", "b"], [V, W], texts=["word", "word"])
     assert len(store.search_similar(V, limit, -1)) == 2
     assert len(store.search_text("word", limit)) == 2
@@ -568,7 +570,7 @@ def test_a_limit_above_the_number_of_entries_gives_all(store: HTMCore, limit: An
     assert len(store.query_by_resonance(0, limit)) == 2
 
 
-def test_an_empty_store_has_no_hits(store: HTMCore) -> None:
+def test_row_36_an_empty_store_has_no_hits(store: HTMCore) -> None:
     for _ in range(2):
         assert store.search_similar(V, min_similarity=-1) == []
         assert store.search_text("word") == []

@@ -22,7 +22,7 @@ from anam_py.store import HTMCore, lock, writer
 # ---- one writer ----
 
 
-def test_a_second_writer_is_refused_with_the_pid_of_the_first(open_store: Any, store_path: Path) -> None:
+def test_row_15_a_second_writer_is_refused_with_the_pid_of_the_first(open_store: Any, store_path: Path) -> None:
     htm = open_store()
     with (
         pytest.raises(RemoteError, match=rf"HTMError.*being written by process {os.getpid()}\b.*read_only=True"),
@@ -50,7 +50,7 @@ def test_a_refused_writer_leaves_nothing_behind(open_store: Any, store_path: Pat
         assert other("htm.verify()") == []
 
 
-def test_a_writer_waits_for_one_that_is_about_to_close(
+def test_row_15_a_writer_waits_for_one_that_is_about_to_close(
     open_store: Any, store_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lock, "WAIT_SECONDS", 60)
@@ -154,7 +154,7 @@ def test_a_reader_sees_an_entry_replaced_and_deleted(open_store: Any, store_path
         assert reader("htm.search_similar([1, 2, 3, 4], 9, -1) + htm.search_text('two')") == []
 
 
-def test_a_reader_goes_on_with_a_segment_that_was_merged_away(
+def test_row_37_a_reader_goes_on_with_a_segment_that_was_merged_away(
     open_store: Any, store_path: Path, rng: np.random.Generator
 ) -> None:
     htm = open_store(shard_count=1)
@@ -199,7 +199,7 @@ def test_a_reader_refuses_to_write_and_changes_no_file(open_store: Any, store_pa
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_readers_in_other_processes_always_see_one_moment(
+def test_row_37_readers_in_other_processes_always_see_one_moment(
     open_store: Any, store_path: Path, small_flushes: None, rng: np.random.Generator
 ) -> None:
     """Two keys are always written together, so a reader must never see them differ."""
@@ -298,7 +298,7 @@ def may_be_read_only(path: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="permissions are different elsewhere")
 @pytest.mark.parametrize("closed", [pytest.param(True, id="closed"), pytest.param(False, id="after a crash")])
-def test_a_store_in_a_folder_that_may_only_be_read_can_be_read(shared_path: Path, closed: bool) -> None:
+def test_row_09_a_store_in_a_folder_that_may_only_be_read_can_be_read(shared_path: Path, closed: bool) -> None:
     with Remote(shared_path, dimension=4) as writer_:
         writer_("htm.store_embeddings(['a', 'b'], np.eye(4)[:2], texts=['word', None])")
         writer_("htm.flush()")
@@ -322,7 +322,7 @@ with HTMCore(sys.argv[1], read_only=True) as htm:
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="permissions are different elsewhere")
-def test_a_folder_that_cannot_be_written_is_an_error_that_names_it(shared_path: Path) -> None:
+def test_row_09_a_folder_that_cannot_be_written_is_an_error_that_names_it(shared_path: Path) -> None:
     shared_path.mkdir()
     (shared_path / "closed").mkdir(mode=0o000)
     found = as_another_user(
@@ -343,7 +343,7 @@ for path in (sys.argv[1], sys.argv[1] + "/below", sys.argv[1] + "/closed", sys.a
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="permissions are different elsewhere")
-def test_a_segment_that_cannot_be_read_hides_only_its_own_rows(shared_path: Path) -> None:
+def test_row_10_a_segment_that_cannot_be_read_hides_only_its_own_rows(shared_path: Path) -> None:
     with HTMCore(shared_path, shard_count=1, dimension=4) as htm:
         htm.store_embedding("a", V, {}, text="word a")
         htm.flush()

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from numpy.typing import NDArray
-from oracles import oracle_norms, oracle_search
+from oracles import oracle_filter, oracle_norms, oracle_search
 from stores import merge_in_the_background, names
 
 from anam_py.store import HTMCore, writer
@@ -31,7 +31,15 @@ vectors = (
     .map(lambda items: np.array(items, np.float32))
     .filter(lambda items: bool(items.any()))
 )
-metadata = st.dictionaries(st.text(max_size=3), st.none() | st.booleans() | st.integers() | st.text(max_size=5), max_size=3)
+values = st.none() | st.booleans() | st.integers(-9, 9) | st.sampled_from(["red", "green"]) | st.integers() | st.text(max_size=5)
+metadata = st.dictionaries(st.sampled_from(["n", "m"]) | st.text(max_size=3), values, max_size=3)
+filters = st.one_of(
+    st.dictionaries(st.sampled_from(["n", "m"]), st.sampled_from([None, True, 1, "red"]), min_size=1, max_size=2),
+    st.builds(
+        lambda sign, value: {"n": {sign: value}}, st.sampled_from(["$gt", "$lte", "$ne"]), st.sampled_from([0, 5, "green"])
+    ),
+    st.builds(lambda there: {"$or": [{"m": {"$exists": there}}, {"n": {"$in": ["red", 3]}}]}, st.booleans()),
+)
 texts = st.none() | st.lists(st.sampled_from(WORDS), max_size=5).map(" ".join)
 diff_ops = st.none() | st.just([{"op": "insert", "pos": 0, "count": 0, "lines": ["x\n"]}])
 
@@ -44,6 +52,7 @@ class Version:
     metadata: dict[str, Any]
     diff_ops: list[dict[str, Any]] | None
     text: str | None
+    number: int = 0
 
 
 @dataclass
@@ -54,8 +63,14 @@ class Model:
     there: dict[str, Version] = field(default_factory=dict)
 
     def put(self, key: str, version: Version) -> None:
-        self.versions.setdefault(key, []).append(version)
+        versions = self.versions.setdefault(key, [])
+        version.number = versions[-1].number + 1 if versions else 1
+        versions.append(version)
         self.there[key] = version
+
+    def that(self, where: dict[str, Any]) -> set[str]:
+        """Return the keys whose metadata fulfils a filter."""
+        return {key for key, version in self.there.items() if oracle_filter(version.metadata, where)}
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -108,6 +123,41 @@ class StoreMachine(RuleBasedStateMachine):
         for key in chosen:
             self.model.there.pop(key, None)
 
+    @rule(where=filters)
+    def delete_where(self, where: dict[str, Any]) -> None:
+        chosen = self.model.that(where)
+        assert self.htm.delete_where(where) == len(chosen)
+        for key in chosen:
+            del self.model.there[key]
+
+    @rule(chosen=st.lists(keys, max_size=5))
+    def purge(self, chosen: list[str]) -> None:
+        assert self.htm.delete_many(chosen, purge=True) == len(set(chosen) & set(self.model.there))
+        for key in chosen:
+            self.model.there.pop(key, None)
+            self.model.versions.pop(key, None)
+
+    @rule(keep=st.integers(1, 3), key=st.none() | keys)
+    def prune_history(self, keep: int, key: str | None) -> None:
+        dropped = 0
+        for name, versions in self.model.versions.items():
+            if key in (None, name):
+                dropped += len(versions[:-keep])
+                del versions[:-keep]
+        assert self.htm.prune_history(keep, key) == dropped
+
+    @rule(path=st.sampled_from(["n", "m", "n.m"]))
+    def create_index(self, path: str) -> None:
+        self.htm.create_index(path)
+
+    @rule()
+    def go_on_with_a_backup(self) -> None:
+        target = Path(tempfile.mkdtemp(dir=self.path.parent))
+        self.htm.backup(target)
+        self.htm.close()
+        self.path = target
+        self.htm = HTMCore(target, durability="normal")
+
     @precondition(lambda self: len(self.model.there) > 1000)
     @rule(share=st.sampled_from([0.3, 0.9, 1.0]))
     def delete_in_bulk(self, share: float) -> None:
@@ -138,13 +188,19 @@ class StoreMachine(RuleBasedStateMachine):
         self.htm.close()
         self.htm = HTMCore(self.path, durability=durability)
 
-    @rule(query=vectors, limit=st.integers(1, 20), least=st.sampled_from([-1.0, 0.0, 0.7]))
-    def search(self, query: Any, limit: int, least: float) -> None:
-        vectors = {key: version.vector for key, version in self.model.there.items()}
-        hits = self.htm.search_similar(query, limit, least)
-        assert [(key, score) for key, score, _ in hits] == oracle_search(vectors, query, limit, least)
-        for key, _, record in hits:
-            self.check(key, record)
+    @rule(query=vectors, limit=st.integers(1, 20), least=st.sampled_from([-1.0, 0.0, 0.7]), where=st.none() | filters)
+    def search(self, query: Any, limit: int, least: float, where: dict[str, Any] | None) -> None:
+        chosen = self.model.that(where or {})
+        assert self.htm.count(where) == len(chosen)
+        vectors = {key: self.model.there[key].vector for key in chosen}
+        expected = oracle_search(vectors, query, limit, least)
+        for hits in (
+            self.htm.search_similar(query, limit, least, where=where),
+            self.htm.search_many([query, -query], limit, least, where=where)[0],
+        ):
+            assert [(key, score) for key, score, _ in hits] == expected
+            for key, _, record in hits:
+                self.check(key, record)
 
     @rule(word=st.sampled_from(WORDS))
     def search_text(self, word: str) -> None:
@@ -172,7 +228,7 @@ class StoreMachine(RuleBasedStateMachine):
     def history(self, key: str) -> None:
         versions = self.model.versions.get(key, [])
         found = self.htm.history(key)
-        assert [version["version"] for version in found] == list(range(1, len(versions) + 1))
+        assert [version["version"] for version in found] == [version.number for version in versions]
         assert [version["metadata"] for version in found] == [version.metadata for version in versions]
         assert [version["diff_ops"] for version in found] == [version.diff_ops or [] for version in versions]
 
@@ -193,7 +249,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert record["embedding"]["norm"] == oracle_norms(version.vector[np.newaxis])[0]
         assert record["metadata"] == version.metadata
         assert record["diff_ops"] == (version.diff_ops or [])
-        assert record["version"] == len(self.model.versions[key])
+        assert record["version"] == version.number
 
 
 TestStore = StoreMachine.TestCase

@@ -226,7 +226,7 @@ def test_a_reader_never_sees_a_key_go_back(store: HTMCore) -> None:
                 store.clear_cache()
 
 
-def test_entries_stored_together_are_seen_together(store: HTMCore, rng: np.random.Generator) -> None:
+def test_row_37_entries_stored_together_are_seen_together(store: HTMCore, rng: np.random.Generator) -> None:
     keys = ["a", "b", "c", "d", "e"]
 
     def put(number: int) -> None:
@@ -252,7 +252,7 @@ def test_entries_stored_together_are_seen_together(store: HTMCore, rng: np.rando
                 store.compact()
 
 
-def test_entries_deleted_together_are_gone_together(store: HTMCore, rng: np.random.Generator) -> None:
+def test_row_37_entries_deleted_together_are_gone_together(store: HTMCore, rng: np.random.Generator) -> None:
     keys = [f"key {i}" for i in range(30)]
 
     def look() -> None:
@@ -306,7 +306,7 @@ def test_a_filter_sees_one_moment(store: HTMCore, rng: np.random.Generator) -> N
                 store.compact()
 
 
-def test_a_search_under_steady_writing_ends(store: HTMCore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_row_37_a_search_under_steady_writing_ends(store: HTMCore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Even where every attempt finds that what it saw has been replaced meanwhile."""
     store.store_embedding("a", V, {"n": 0}, text="word")
     hits, best = queries._hits, queries._best

@@ -157,7 +157,7 @@ def test_the_record_cache_stays_within_its_size(store: HTMCore, rng: np.random.G
     assert record["metadata"] == {"padding": "x" * 1000}
 
 
-def test_at_the_memory_limit_the_store_flushes_and_refuses_only_what_cannot_fit(open_store: Any) -> None:
+def test_row_41_at_the_memory_limit_the_store_flushes_and_refuses_only_what_cannot_fit(open_store: Any) -> None:
     htm = open_store(dimension=65_536)
     configure_ffi({"memory_limit_mb": 128})
     vector = np.ones((1, 65_536), np.float32)
