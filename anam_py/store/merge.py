@@ -199,3 +199,4 @@ def merge(engine: "WritingEngine", shard: int, run: Sequence[SegmentBlock]) -> N
         row = segment.write(folder, marker.uuid, shard, marker.dimension, live_columns(run), names)
         written = SegmentBlock.of(MappedSegment(folder / row.name, row, marker.dimension))
     engine.replace_segments(run, written)
+    engine.remove_dead()

@@ -7,12 +7,14 @@ import secrets
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
 from anam_py.exceptions import HTMError
 from anam_py.store import files, text
 from anam_py.store.catalog import Catalog
+from anam_py.store.rows import Segment
 from anam_py.store.segment import shard_folder
 from anam_py.store.tables import Writer
 
@@ -168,7 +170,9 @@ def tidy(folder: Path, writer: Writer) -> list[str]:
 
     Idempotent. A file that no row names is never deleted, only moved to ``quarantine/``.
     """
-    unlink_dead(folder, writer)
+    if gone := unlink_dead(folder, writer.segments("dead")):
+        with writer.transaction():
+            writer.drop_segments(gone)
     known = {segment.name for segment in writer.segments()}
     set_aside = []
     for shard, name in _shard_files(folder):
@@ -192,10 +196,9 @@ def tidy(folder: Path, writer: Writer) -> list[str]:
     return set_aside
 
 
-def unlink_dead(folder: Path, writer: Writer) -> None:
-    """Unlink the files of dead segments, and then drop their rows."""
-    dead = writer.segments("dead")
-    gone = [s for s in dead if files.remove(shard_folder(folder, s.shard) / s.name)]
+def unlink_dead(folder: Path, dead: Sequence[Segment]) -> list[int]:
+    """Unlink the files of dead segments; returns the ids of those whose rows may be dropped."""
+    gone = [segment for segment in dead if files.remove(shard_folder(folder, segment.shard) / segment.name)]
     for shard in {shard_folder(folder, segment.shard) for segment in gone}:
         try:
             files.sync_folder(shard)
@@ -203,9 +206,7 @@ def unlink_dead(folder: Path, writer: Writer) -> None:
             pass
         except OSError as error:
             raise files.translated(shard, "sync", error) from error
-    if gone:
-        with writer.transaction():
-            writer.drop_segments(segment.id for segment in gone)
+    return [segment.id for segment in gone]
 
 
 def segment_files(folder: Path) -> list[tuple[str, str]]:

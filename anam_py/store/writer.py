@@ -423,12 +423,23 @@ class WritingEngine(Engine):
                 # in the new file, and must stay dead.
                 self._writer.drop_dead(left_out)
             self._remember(lambda: self._publish_merge(ids, new, left_out))
+
+    def remove_dead(self) -> None:
+        """Remove the files that merges have replaced, in the calling thread: nobody need wait for it."""
+        with self.catalog.reading() as reader:
+            dead = reader.segments("dead")
+
+        def drop(gone: Sequence[int]) -> None:
+            with self._commit_lock, self._writer.transaction():
+                self._writer.drop_segments(gone)
+
         try:
-            with self.catalog.translating():
-                recovery.unlink_dead(self.folder, self._writer)
+            if gone := recovery.unlink_dead(self.folder, dead):
+                self.run(lambda: drop(gone))
         except HTMError as error:  # they stay listed as dead, until the next merge or opening
-            self.breaks(error)
-            log.warning("removing merged segments of %s failed: %s", self.folder, error)
+            if not self._closed:
+                self.breaks(error)
+                log.warning("removing merged segments of %s failed: %s", self.folder, error)
             self.merge_error = str(error)
         else:
             self.merge_error = None

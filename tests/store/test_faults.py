@@ -184,7 +184,7 @@ def test_row_06_merged_segments_that_cannot_be_removed_lose_nothing(
         htm.flush()
     before = contents(htm)
 
-    def fail(folder: Path, catalog: Any) -> None:
+    def fail(folder: Path, dead: Any) -> None:
         raise HTMError(f"removing from {folder} failed")
 
     with monkeypatch.context() as patch:
