@@ -5,8 +5,8 @@
     python asv_benchmarks/peers/store.py [--rows 100000] [--folder .] [--quick] [--markdown] [--only bulk anam_py Chroma]
 
 `make peers` installs the peers first; one that is not installed is left out. Figures are medians of several rounds, in which the
-contenders take turns in changing order. Single puts go to new stores. Everybody may use all threads that he likes. Files that
-a process opens lie in the operating system's cache. Notes below the table say how each store was set up, and what it syncs.
+contenders take turns in changing order. Single puts go to new stores. Each may use as many threads as it likes. Files that a
+process opens lie in the operating system's cache. Notes below the table say how each store was set up, and what it syncs.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ QUERIES = 20
 
 def present(contenders: list[type[Contender]]) -> list[type[Contender]]:
     """Return the contenders that are installed, and say which are not."""
-    for contender in contenders:
-        if missing := contender.missing():
-            print(f"{contender.column} is left out, {' and '.join(missing)} not being installed: make peers")
-    return [contender for contender in contenders if not contender.missing()]
+    left_out = {contender.column: contender.missing() for contender in contenders if contender.missing()}
+    for column, missing in left_out.items():
+        print(f"{column} is left out, {' and '.join(missing)} not being installed: make peers")
+    return [contender for contender in contenders if contender.column not in left_out]
 
 
 def text(columns: list[str], lines: list[Line]) -> str:
@@ -72,6 +72,8 @@ def main() -> None:
     measures = [MEASURES[name] for name in MEASURES if name in options.only] or list(MEASURES.values())
     wanted = [name for name in names if name in options.only] or names
     contenders = present([contender for contender in CONTENDERS if contender.column in wanted])
+    if not contenders:
+        sys.exit("nothing is left to measure")
     versions = dict.fromkeys(version for contender in contenders for version in contender.versions())
     print(f"Python {platform.python_version()}, {platform.platform()}, {os.cpu_count()} CPUs; {', '.join(versions)}")
     print(f"{options.rows:,} x {DIMENSION} float32, metadata of {len(json.dumps(metadata(options.rows)))} bytes", end="; ")
