@@ -205,11 +205,11 @@ class SqliteVec(Contender):
     """A documents table beside a vec0 table, as its page on KNN queries has it, with distance_metric=cosine; queries are exact.
 
     pysqlite3 brings the newer SQLite that its page on Python recommends. WAL with synchronous=FULL: each commit is synced once.
-    page_size and memory mapping are what its page on performance names: 16 KB pages and maps make bulk inserts, gets and queries
-    about twice as fast here and cost a put nothing; a page cache of 64 MB keeps a bulk transaction from spilling. Bulk is one
-    transaction, two executemany. Threads share one connection behind a lock, one commit a put: five times as fast here as a
-    connection a thread. It has no compaction of its own: VACUUM, and a checkpoint. A chunk of 1,024 vectors gives its space
-    back when the last of them is deleted.
+    page_size and memory mapping are what its page on performance names: 16 KB pages and maps made bulk inserts and queries
+    about twice as fast here, gets ten times, and cost a put nothing; a page cache of 64 MB keeps a bulk transaction from
+    spilling. Bulk is one transaction, two executemany. Threads share one connection behind a lock, one commit a put: five times
+    as fast here as a connection a thread. It has no compaction of its own: VACUUM, and a checkpoint. A chunk of 1,024 vectors
+    gives its space back when the last of them is deleted.
     """
 
     column = "sqlite-vec"
@@ -354,10 +354,10 @@ class Chroma(Contender):
 class LanceDB(Contender):
     """One table, the metadata a struct, with a scalar index on the key as its performance page recommends for looking rows up.
 
-    Nothing that it writes is synced, and no option asks for that. Bulk is one add() of an Arrow table made beforehand, and the
-    index on the key. Each single add() makes a version of the table; a round of puts is short, so that few have come together.
-    Queries without a vector index are exact; with one they would be faster, and not. Compaction is optimize(), old versions
-    dropped at once.
+    Nothing that it writes to a local folder is synced, and its documentation has no option for that. Bulk is one add() of an
+    Arrow table made beforehand, and the index on the key. Each single add() makes a version of the table; a round of puts is
+    short, so that few have come together. Queries without a vector index are exact; with one they would be faster, and not.
+    Compaction is optimize(), old versions dropped at once.
     """
 
     column = "LanceDB"
