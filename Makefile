@@ -12,7 +12,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 PIP    := PIP_BUILD_CONSTRAINT=constraints.txt $(BIN)/python -m pip --disable-pip-version-check install --quiet
 BUILD  := setup.py pyproject.toml constraints.txt $(wildcard anam_py/_core/*.pyx anam_py/_core/*.pxd anam_py/_core/*.h)
 
-.PHONY: demo test lint bench peers clean
+.PHONY: demo test soak lint bench peers clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.test
@@ -20,6 +20,11 @@ demo: $(VENV)/.test
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest $(PYTESTFLAGS)
+
+# What the suite tries a few times, some hundred times: an hour or so. The figures of docs/reliability.md come from here.
+soak: $(VENV)/.test
+	ANAM_TEST_KILLS=300 ANAM_TEST_POWER_CUTS=60 ANAM_TEST_TRIALS=200 ANAM_TEST_EXAMPLES=100 ANAM_TEST_STEPS=50 \
+	    $(BIN)/python -m pytest -m soak -n auto --dist load --timeout 0
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

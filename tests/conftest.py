@@ -1,6 +1,7 @@
 """Fixtures that every test shares."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,3 +37,16 @@ def rng() -> np.random.Generator:
 def store_path(tmp_path: Path) -> Path:
     """Return a path where no store is yet."""
     return tmp_path / "store"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how often it was tried to break the store: the sums of what tests recorded as properties."""
+    reports = [report for name in ("passed", "failed") for report in terminalreporter.stats.get(name, [])]
+    sums = Counter[str]()
+    for report in reports:
+        for name, value in getattr(report, "user_properties", []):
+            sums[name] += value
+    if sums:
+        terminalreporter.section("tried")
+        for name, value in sums.items():
+            terminalreporter.write_line(f"{value:>10,} {name}")

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import crashing
@@ -19,6 +19,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs fork and SIGKI
 
 KILLS = int(os.environ.get("ANAM_TEST_KILLS", "15"))
 LENGTH = 60
+Tried = Callable[[str, int], None]
 
 
 @pytest.fixture(scope="module", name="nursery")
@@ -41,9 +42,10 @@ def killed(nursery: Nursery, path: Path, **arguments: int | str | None) -> tuple
     return "opened" in lines, lines.count("done 0")
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("number", range(KILLS))
 def test_row_01_a_process_killed_at_any_moment_loses_nothing_that_was_acknowledged(
-    nursery: Nursery, store_path: Path, number: int
+    nursery: Nursery, store_path: Path, number: int, record_property: Tried
 ) -> None:
     chance = random.Random(number)
     threads, durability, kill_after = chance.choice([1, 1, 3]), chance.choice(["full", "normal"]), chance.randrange(LENGTH)
@@ -59,12 +61,15 @@ def test_row_01_a_process_killed_at_any_moment_loses_nothing_that_was_acknowledg
                 while time.perf_counter() < moment:
                     pass
                 crashing.kill(pid)
+    record_property("kills at a random moment", 1)
+    record_property("operations acknowledged before a kill", sum(done))
     crashing.check(store_path, number, LENGTH, done)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("seed", range(max(2, KILLS // 8)))
 def test_row_02_a_process_killed_at_any_step_on_its_way_to_the_disk_loses_nothing(
-    nursery: Nursery, tmp_path: Path, seed: int
+    nursery: Nursery, tmp_path: Path, seed: int, record_property: Tried
 ) -> None:
     length = 25
     total = steps(list(nursery.start(crashing.write, tmp_path / "all", seed=seed, length=length)))
@@ -72,6 +77,8 @@ def test_row_02_a_process_killed_at_any_step_on_its_way_to_the_disk_loses_nothin
         path = tmp_path / f"killed at {step}"
         opened, done = killed(nursery, path, seed=seed, length=length, kill_at=step)
         assert opened or not done
+        record_property("kills at a chosen step", 1)
+        record_property("operations acknowledged before a kill", done)
         crashing.check(path, seed, length, [done])
 
 
@@ -85,9 +92,10 @@ def test_row_02_a_process_killed_while_it_creates_a_store_leaves_one_that_opens(
         assert list(path.glob("*.partial-*")) == list(path.glob("quarantine/*")) == []
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("seed", range(max(2, KILLS // 8)))
 def test_row_02_a_process_killed_while_it_recovers_a_store_leaves_one_that_recovers(
-    nursery: Nursery, tmp_path: Path, seed: int
+    nursery: Nursery, tmp_path: Path, seed: int, record_property: Tried
 ) -> None:
     length = 40
     total = steps(list(nursery.start(crashing.write, tmp_path / "all", seed=seed, length=length)))
@@ -102,6 +110,7 @@ def test_row_02_a_process_killed_while_it_recovers_a_store_leaves_one_that_recov
         path = tmp_path / f"killed at {step}"
         shutil.copytree(before, path)
         list(nursery.start(crashing.open_, path, kill_at=step))
+        record_property("kills during recovery", 1)
         crashing.check(path, seed, length, [done])
         assert b"a segment that no commit named" in [file.read_bytes() for file in path.glob("quarantine/*")]
         assert list(path.rglob("*.partial-*")) == []

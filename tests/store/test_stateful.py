@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -252,7 +253,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert record["version"] == version.number
 
 
-TestStore = StoreMachine.TestCase
+TestStore = pytest.mark.soak(StoreMachine.TestCase)
 TestStore.settings = settings(
     max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
