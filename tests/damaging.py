@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -92,12 +91,6 @@ class Ward:
                 raise AssertionError(f"the process ended with {status} in trial {len(found)} of {file}, {damage}")
             found.append(Trial(**json.loads(line)))
         return found
-
-
-def summary(found: Iterable[Trial]) -> str:
-    """Return how many trials had which outcome."""
-    counts = Counter(trial.outcome for trial in found)
-    return ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES if counts[outcome])
 
 
 # ---- in the process that may die ----

@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from damaging import UNACCEPTABLE, Ward, summary
+from damaging import OUTCOMES, UNACCEPTABLE, Ward
 from stores import V, W, contents, merge_in_the_background, names, rows, segment_files
 
 from anam_py.exceptions import HTMError
@@ -625,6 +626,9 @@ TABLES = [
 ]
 
 
+Accepted = Callable[..., set[str]]
+
+
 @pytest.fixture(scope="module", name="ward")
 def start_ward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
     if hasattr(os, "geteuid") and os.geteuid() == 0 and not shutil.which("setpriv"):
@@ -633,41 +637,56 @@ def start_ward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
         yield ward
 
 
-def accepted(ward: Ward, file: str, damage: str, count: int = TRIALS) -> set[str]:
-    """Assert that no trial ended worse than in an error; return how they did, and show with ``pytest -s`` how many."""
-    trials = ward.trials(file, damage, count)
-    print(f"\n{file}, {damage}: {summary(trials)}")
-    assert [trial for trial in trials if trial.outcome in UNACCEPTABLE] == []
-    return {trial.outcome for trial in trials}
+@pytest.fixture
+def accepted(ward: Ward, record_property: Callable[[str, int], None]) -> Accepted:
+    """Return a function that asserts that no trial ends worse than in an error; it returns how they did."""
+
+    def accepted(file: str, damage: str, count: int = TRIALS) -> set[str]:
+        trials = ward.trials(file, damage, count)
+        counts = Counter(trial.outcome for trial in trials)
+        name, _, table = file.partition(" ")
+        for outcome in OUTCOMES:
+            if counts[outcome]:
+                record_property(f"{name}, {damage}{' in a table' * bool(table)}: {OUTCOMES[outcome]}", counts[outcome])
+        assert [trial for trial in trials if trial.outcome in UNACCEPTABLE] == []
+        return set(counts)
+
+    return accepted
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_row_11_a_damaged_segment_gives_errors_or_what_was_stored_and_verify_names_it(ward: Ward, damage: str) -> None:
-    assert accepted(ward, "segment", damage) <= {"error", "verify"}
+def test_row_11_a_damaged_segment_gives_errors_or_what_was_stored_and_verify_names_it(accepted: Accepted, damage: str) -> None:
+    assert accepted("segment", damage) <= {"error", "verify"}
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_row_12_a_damaged_catalog_is_refused_or_gives_errors_or_what_was_stored(ward: Ward, damage: str) -> None:
-    found = accepted(ward, "catalog.sqlite", damage)
+def test_row_12_a_damaged_catalog_is_refused_or_gives_errors_or_what_was_stored(accepted: Accepted, damage: str) -> None:
+    found = accepted("catalog.sqlite", damage)
     assert found.isdisjoint({"older", "set aside"})
     assert damage == "bit flipped" or found <= {"refused", "error", "incomplete", "verify"}
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("table", TABLES)
-def test_row_12_a_flipped_bit_in_any_table_of_the_catalog_gives_errors_or_what_was_stored(ward: Ward, table: str) -> None:
-    accepted(ward, f"catalog.sqlite {table}", "bit flipped")
+def test_row_12_a_flipped_bit_in_any_table_of_the_catalog_gives_errors_or_what_was_stored(accepted: Accepted, table: str) -> None:
+    accepted(f"catalog.sqlite {table}", "bit flipped")
 
 
-def test_row_12_a_store_whose_catalog_is_damaged_here_and_there_can_be_written_to_without_more_harm(ward: Ward) -> None:
-    accepted(ward, "catalog.sqlite", "partly garbage", 2 * TRIALS)
+@pytest.mark.soak
+def test_row_12_a_store_whose_catalog_is_damaged_here_and_there_can_be_written_to_without_more_harm(accepted: Accepted) -> None:
+    accepted("catalog.sqlite", "partly garbage", 2 * TRIALS)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_log_gives_what_was_there_earlier_and_never_a_mixture(ward: Ward, damage: str) -> None:
+def test_a_damaged_log_gives_what_was_there_earlier_and_never_a_mixture(accepted: Accepted, damage: str) -> None:
     """SQLite takes the first damaged frame for the end of the log: what was committed after it is gone."""
-    assert accepted(ward, "catalog.sqlite-wal", damage) <= {"refused", "older", "set aside"}
+    assert accepted("catalog.sqlite-wal", damage) <= {"refused", "older", "set aside"}
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_marker_is_refused_or_says_what_it_said(ward: Ward, damage: str) -> None:
-    assert accepted(ward, "anam.json", damage) <= {"refused", "harmless"}
+def test_a_damaged_marker_is_refused_or_says_what_it_said(accepted: Accepted, damage: str) -> None:
+    assert accepted("anam.json", damage) <= {"refused", "harmless"}
