@@ -12,7 +12,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 PIP    := PIP_BUILD_CONSTRAINT=constraints.txt $(BIN)/python -m pip --disable-pip-version-check install --quiet
 BUILD  := setup.py pyproject.toml constraints.txt $(wildcard anam_py/_core/*.pyx anam_py/_core/*.pxd anam_py/_core/*.h)
 
-.PHONY: demo test soak lint bench peers clean
+.PHONY: demo test soak lint sanitize bench peers clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.test
@@ -33,6 +33,9 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy tests/typing/api.py
 	$(BIN)/cython-lint anam_py
 	$(BIN)/numpydoc lint $$(find anam_py -name '*.py')
+
+sanitize: $(VENV)/.test
+	$(BIN)/python scripts/sanitize.py
 
 bench: $(VENV)/.dev
 	$(BIN)/asv machine --yes --config asv_benchmarks/asv.conf.json

@@ -3,6 +3,9 @@
 Environment:
     ANAM_OPENMP=0|1        forbid or require OpenMP; unset, its absence is a warning and a sequential build
     ANAM_CYTHON_DEBUG=1    check bounds and initialisation in the compiled code
+    ANAM_SANITIZE=address|undefined|thread
+                           have GCC's sanitizers watch the compiled code, which then loads only after their libraries, and
+                           build it below build/sanitize-*; scripts/sanitize.py does both
 """
 
 import json
@@ -22,6 +25,7 @@ from setuptools.errors import CompileError, LinkError, SetupError
 CORE = "anam_py/_core"
 MODULES = ("resonance", "scan", "tokens")
 DEBUG = os.environ.get("ANAM_CYTHON_DEBUG", "0") == "1"
+SANITIZE = os.environ.get("ANAM_SANITIZE", "")
 
 DIRECTIVES = {
     "language_level": 3,
@@ -54,6 +58,21 @@ OPENMP = {
     "msvc": (Flags(("/openmp",)),),
 }
 
+# By ANAM_SANITIZE. With the -fwrapv of Python's own flags no signed overflow is reported, but not every compiler has that. What
+# ThreadSanitizer has to be told about OpenMP stands in a header.
+TSAN_OPENMP = "tests/sanitize/tsan_openmp.h"
+WATCHED = ("-g", "-fno-omit-frame-pointer")
+SANITIZERS = {
+    "address": Flags(("-fsanitize=address", *WATCHED), ("-fsanitize=address",)),
+    "undefined": Flags(
+        ("-fsanitize=undefined", "-fno-sanitize-recover=undefined", "-fno-wrapv", *WATCHED), ("-fsanitize=undefined",)
+    ),
+    "thread": Flags(
+        ("-fsanitize=thread", "-include", TSAN_OPENMP, *WATCHED),
+        ("-fsanitize=thread", "-Wl,--wrap=GOMP_parallel,--wrap=GOMP_barrier"),
+    ),
+}
+
 # Apple's clang has no OpenMP of its own. LLVM's may stand in CFLAGS and LDFLAGS, or where Homebrew (Arm, Intel) and MacPorts
 # put it.
 LIBOMP_FOLDERS = (
@@ -63,6 +82,12 @@ LIBOMP_FOLDERS = (
 )
 
 TRIVIAL_PROGRAM = "int main(void) { return 0; }\n"
+GCC_PROGRAM = """\
+#ifdef __clang__
+#error "its sanitizers want other options, other libraries and another OpenMP"
+#endif
+int main(void) { return 0; }
+"""
 OPENMP_PROGRAM = """\
 #include <omp.h>
 int main(void) {
@@ -89,7 +114,7 @@ class BuildCore(build_ext):
 
     def build_extensions(self):
         """Choose the flags, then build; all anew when the choice differs from that of the last build."""
-        flags = [*self._optimisation(), *self._openmp()]
+        flags = [*self._optimisation(), *self._sanitizers(), *self._openmp()]
         compile_args = [argument for choice in flags for argument in choice.compile]
         link_args = [argument for choice in flags for argument in choice.link]
         for extension in self.extensions:
@@ -101,6 +126,15 @@ class BuildCore(build_ext):
 
     def _optimisation(self):
         return [choice for choice in OPTIMISATION.get(self.compiler.compiler_type, ()) if self._works(choice, TRIVIAL_PROGRAM)]
+
+    def _sanitizers(self):
+        if not SANITIZE:
+            return []
+        if SANITIZE not in SANITIZERS:
+            raise SetupError(f"ANAM_SANITIZE is {SANITIZE!r}; it is one of {', '.join(map(repr, SANITIZERS))}, or not set")
+        if not self._works(SANITIZERS[SANITIZE], GCC_PROGRAM):
+            raise SetupError(f"ANAM_SANITIZE={SANITIZE} requires GCC with its sanitizers on Linux, but no program with them ran")
+        return [SANITIZERS[SANITIZE]]
 
     def _openmp(self):
         wanted = os.environ.get("ANAM_OPENMP", "")
@@ -151,6 +185,12 @@ class BuildCore(build_ext):
         record.write_text(text)
 
 
+def build_base():
+    """Give the folder to build in: with sanitizers one of their own, so that no other build takes their files for its own."""
+    sequential = "-sequential" if os.environ.get("ANAM_OPENMP") == "0" else ""
+    return f"build/sanitize-{SANITIZE}{sequential}" if SANITIZE else "build"
+
+
 def extensions():
     """List the extension modules of the core."""
     return [
@@ -158,7 +198,7 @@ def extensions():
             f"{CORE}/{name}".replace("/", "."),
             [f"{CORE}/{name}.pyx"],
             include_dirs=[CORE],
-            depends=[f"{CORE}/simd.h"],
+            depends=[f"{CORE}/simd.h", *([TSAN_OPENMP] if SANITIZE == "thread" else [])],
         )
         for name in MODULES
     ]
@@ -171,4 +211,5 @@ setup(
         compiler_directives=DIRECTIVES,
     ),
     cmdclass={"build_ext": BuildCore},
+    options={"build": {"build_base": build_base()}},
 )
