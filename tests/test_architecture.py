@@ -30,6 +30,7 @@ ROOMS["cli"] = {*ROOMS, ""}  # the package itself, too: it uses what users use
 ONLY_IN = {
     "sqlite3": ("store/sqlite.py", "_versions.py"),  # which only asks it for its version
     "h5py": ("store/hdf5.py", "store/loader.py"),
+    "pyarrow": ("store/parquet.py",),
     "torch": ("kernels.py", "store/device.py"),
     "click": ("cli/",),
     "rich": ("cli/",),

@@ -72,7 +72,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 
 
 def test_the_store_loads_neither_h5py_nor_torch_nor_the_command_line_before_it_is_used() -> None:
-    heavy = {"torch", "h5py", "tree_sitter", "click", "rich"}
+    heavy = {"torch", "h5py", "pyarrow", "tree_sitter", "click", "rich"}
     assert modules_after("from anam_py import HTMCore, configure_ffi, diff_ops") & heavy == set()
 
 

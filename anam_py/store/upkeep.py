@@ -10,7 +10,7 @@ from typing import Any
 from anam_py import _validation
 from anam_py._executor import async_twin
 from anam_py._profiling import profiled
-from anam_py.store import backup, figures, filters, maintenance
+from anam_py.store import backup, exchange, figures, filters, maintenance
 from anam_py.store.entries import Entries
 from anam_py.store.maintenance import Problem
 from anam_py.store.writer import WritingEngine
@@ -168,6 +168,88 @@ class Upkeep(Entries):
         target = _validation.check_path(path)
         return backup.backup(engine, target, link=bool(link), progress=progress_callback)
 
+    @profiled
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        where: dict[str, Any] | None = None,
+        overwrite: bool = False,
+        progress_callback: Callable[[int, int, str], object] | None = None,
+    ) -> int:
+        """Write what the store holds at one moment to a Parquet file, for other tools or another store.
+
+        The columns are key, vector, metadata and diff_ops (as JSON), text, version, timestamp and crc
+        (of the vector); older versions are not in it.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            The file; it appears complete, or not at all.
+        where : dict, optional
+            Which entries to write, as for `HTMCore.search_similar`.
+        overwrite : bool, default False
+            Whether to replace a file that is there.
+        progress_callback : callable, optional
+            Takes rows done, rows in all, and what is being done. What it raises ends the export.
+
+        Returns
+        -------
+        int
+            The number of rows.
+
+        Raises
+        ------
+        ImportError
+            If pyarrow is not there; says how to install it.
+        ValidationError
+            If the filter is malformed.
+        HTMError
+            If the file is there already or cannot be written, or the store is damaged.
+        """
+        engine = self._reading()
+        target, chosen = _validation.check_path(path), filters.condition(where)
+        return exchange.export(engine, target, chosen, overwrite=bool(overwrite), progress=progress_callback)
+
+    @profiled
+    def import_(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        progress_callback: Callable[[int, int, str], object] | None = None,
+    ) -> int:
+        """Store the rows of a Parquet file, in place of what is there under the same keys.
+
+        All of the file is checked before anything is stored: one of `export` against the checksum that
+        it carries, and every row as in `store_embedding`. Then the rows are stored in batches, each
+        wholly or not at all.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            A file that `export` has written, or one of another tool, with a column "key" of strings and a
+            column "vector" of lists of numbers. It may have columns "metadata" (JSON, or structs), "text"
+            and "diff_ops" (JSON); others are left out.
+        progress_callback : callable, optional
+            Takes rows done, rows in all, and what is being done. What it raises ends the import.
+
+        Returns
+        -------
+        int
+            The number of rows.
+
+        Raises
+        ------
+        ImportError
+            If pyarrow is not there; says how to install it.
+        ValidationError
+            If the file is damaged, or a row cannot be stored, which it names; nothing was stored.
+        HTMError
+            If the file cannot be read, or the store not be written; batches before that were stored.
+        """
+        engine = self._writing()
+        return exchange.import_(engine, _validation.check_path(path), progress=progress_callback)
+
     prune_history_async = async_twin(prune_history)
     create_index_async = async_twin(create_index)
     flush_async = async_twin(flush)
@@ -176,6 +258,8 @@ class Upkeep(Entries):
     stats_async = async_twin(stats)
     verify_async = async_twin(verify)
     backup_async = async_twin(backup)
+    export_async = async_twin(export)
+    import_async = async_twin(import_)
 
 
 def _trim_heap() -> None:

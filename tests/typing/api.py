@@ -41,6 +41,12 @@ async def store_async(htm: HTMCore) -> None:
     print(results[0][0].upper(), results[0][1] + 1.0)
 
 
+def keep(htm: HTMCore, folder: Path) -> None:
+    copied: Path = htm.backup(folder / "backup", link=True)
+    rows: int = htm.export(folder / "rows.parquet", where={"language": "python"}, overwrite=True)
+    print(copied, rows, htm.import_(folder / "rows.parquet", progress_callback=print))
+
+
 def crawl(htm: HTMCore, root: str) -> None:
     crawler = CodeBaseCrawler(htm)
     results: list[dict[str, Any]] = crawler.crawl_directory(path=root, include_patterns=["*.py"])
