@@ -230,6 +230,8 @@ class Source:
         return ValidationError(f"{str(self._path)!r} {problem}; nothing of it was stored")
 
     def _parts(self, names: list[str]) -> Iterator[Any]:
+        if not self.total:  # older versions of pyarrow fail where there is nothing to read
+            return
         rows = max(1, min(_ROWS_AT_ONCE, _BUFFER_BYTES // (4 * self._dimension)))
         parts = self._file.iter_batches(rows, columns=names, use_threads=False)
         while True:
