@@ -19,6 +19,7 @@ from anam_py.store.sqlite import connect, connect_writer, has_room_beside, trans
 from anam_py.store.tables import Reader, Writer
 
 _ATTEMPTS = 5
+_SECTOR = 512  # SQLite's smallest page
 
 
 class Catalog:
@@ -49,7 +50,7 @@ class Catalog:
         with translated(path):
             if not has_room_beside(catalog._source):
                 catalog._read_without_writing()
-        catalog.check_log()
+        catalog.check_files()
         return catalog
 
     def _read_without_writing(self) -> None:
@@ -82,8 +83,22 @@ class Catalog:
                 writer.sql.close()
         path.chmod(0o600)
 
-    def check_log(self) -> None:
-        """Raise HTMError if the WAL goes with another database, an older copy put back, say: SQLite would mix the two.
+    def check_files(self) -> None:
+        """Raise HTMError if the database was cut off within a page, or the WAL goes with another one.
+
+        SQLite would overlook the first, and mix the two in the other case (an older copy put back, say).
+        """
+        size = self._path.stat().st_size
+        if size % _SECTOR:
+            raise HTMError(f"{str(self._path)!r} was cut off at {size} bytes; restore a copy of the folder")
+        if not self.log_belongs():
+            raise HTMError(
+                f"'{self._path}-wal' was not written for {self._path.name!r}, which was put there from elsewhere; put the one "
+                "back that belongs to it, or run HTMCore.repair(path)"
+            )
+
+    def log_belongs(self) -> bool:
+        """Return whether the WAL, if there is one, goes with the database.
 
         Each time the WAL may begin anew, the writer puts a new mark into it, with the one before; so the
         database alone has the WAL's last mark, or the one before.
@@ -91,14 +106,11 @@ class Catalog:
         wal = self._path.with_name(f"{self._path.name}-wal")
         for _ in range(_ATTEMPTS):  # somebody may be writing, and move marks from one to the other
             if not wal.exists() or not wal.stat().st_size:
-                return
+                return True
             alone, both = self._era(f"{self._path.as_uri()}?mode=ro&immutable=1"), self._era(self._source)
             if alone is None or both is None or alone.partition(" ")[0] in both.split(" after "):
-                return
-        raise HTMError(
-            f"{str(wal)!r} was not written for {self._path.name!r}, which was put there from elsewhere; put the one back "
-            "that belongs to it, or run HTMCore.repair(path)"
-        )
+                return True
+        return False
 
     @staticmethod
     def _era(source: str) -> str | None:

@@ -9,6 +9,8 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from anam_py.exceptions import HTMError
+
 _LONGEST = 128
 # More than two parsers of one decimal number differ by.
 _SLACK = 2.0**-40
@@ -25,7 +27,10 @@ class Candidates(NamedTuple):
 def rows_of(paths: Sequence[str], entries: Iterable[tuple[int, str]]) -> Iterator[tuple[str, str, Any, int]]:
     """Yield the index's rows (path, type, value, id) for entries given as (id, metadata)."""
     for entry_id, metadata in entries:
-        body = json.loads(metadata)
+        try:
+            body = json.loads(metadata)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise HTMError(f"the metadata of id {entry_id} is damaged: {error}; restore a copy of the folder") from error
         for path in paths:
             found: Any = body
             for label in path.split("."):

@@ -1,6 +1,15 @@
 """Rows of the catalog, as the rest of the store passes them around."""
 
-from typing import NamedTuple
+import re
+import reprlib
+from types import NoneType
+from typing import Any, NamedTuple, Self
+
+from anam_py.exceptions import HTMError
+
+SEGMENT_NAME = re.compile(r"seg-\d+-[0-9a-f]{8}\.h5")
+
+_Types = tuple[type | tuple[type, ...], ...]
 
 
 class Entry(NamedTuple):
@@ -17,6 +26,11 @@ class Entry(NamedTuple):
     dcrc: int
     timestamp: float
 
+    @classmethod
+    def checked(cls, row: tuple[Any, ...]) -> Self:
+        """Return an entry as it was read, or raise HTMError if what stands there cannot be one."""
+        return cls._make(_typed(row, _ENTRY, "entries"))
+
 
 class Version(NamedTuple):
     """One version of a key, current or superseded; the fields of an entry without its row."""
@@ -29,6 +43,11 @@ class Version(NamedTuple):
     diff_ops: str | None
     dcrc: int
     timestamp: float
+
+    @classmethod
+    def checked(cls, row: tuple[Any, ...]) -> Self:
+        """Return a version as it was read, or raise HTMError if what stands there cannot be one."""
+        return cls._make(_typed(row, _VERSION, "history"))
 
 
 class Segment(NamedTuple):
@@ -44,6 +63,14 @@ class Segment(NamedTuple):
     bytes: int
     crc: int
 
+    @classmethod
+    def checked(cls, row: tuple[Any, ...]) -> Self:
+        """Return a segment as it was read, or raise HTMError if what stands there cannot be one, or names another file."""
+        segment = cls._make(_typed(row, _SEGMENT, "segments"))
+        if not SEGMENT_NAME.fullmatch(segment.name) or not 0 <= segment.shard <= _LAST_SHARD:
+            raise _damaged("segments", row)
+        return segment
+
 
 class File(NamedTuple):
     """The crawler's ledger row for one file."""
@@ -54,3 +81,19 @@ class File(NamedTuple):
     hash: str
     outcome: str
     reason: str
+
+
+_ENTRY: _Types = (int, str, int, int, int, str, int, (str, NoneType), int, float)
+_VERSION: _Types = (str, int, int, str, int, (str, NoneType), int, float)
+_SEGMENT: _Types = (int, int, str, int, int, int, dict, int, int)
+_LAST_SHARD = 9_999
+
+
+def _typed(row: tuple[Any, ...], types: _Types, table: str) -> tuple[Any, ...]:
+    if not all(map(isinstance, row, types)):
+        raise _damaged(table, row)
+    return row
+
+
+def _damaged(table: str, row: tuple[Any, ...]) -> HTMError:
+    return HTMError(f"a row of the catalog's {table} is damaged: {reprlib.repr(row)}; restore a copy of the folder")

@@ -132,7 +132,7 @@ def layout(body: str) -> dict[str, int]:
     try:
         found = json.loads(body)
         return {name: offset for name, offset in found.items() if type(offset) is int}
-    except (ValueError, AttributeError, RecursionError):
+    except (ValueError, AttributeError, TypeError, RecursionError):
         return {}
 
 

@@ -34,6 +34,8 @@ def translated(path: Path) -> Iterator[None]:
     """Raise SQLite's errors as HTMErrors that say what to do."""
     try:
         yield
+    except UnicodeDecodeError as error:  # of a message that quotes a damaged schema, say
+        raise HTMError(f"catalog {str(path)!r}: {error}; the catalog is damaged, restore a copy of the folder") from error
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", None)
         if code in _IOERR_FSYNC:
@@ -72,6 +74,12 @@ def connect(source: str) -> Connection:
         connection.close()
         raise
     return connection
+
+
+def roll_back(path: Path) -> None:
+    """Let SQLite undo what a process that ended was about to write to a database without a WAL."""
+    with translated(path), contextlib.closing(connect(f"{path.as_uri()}?mode=rw")) as connection:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
 
 
 def connect_writer(path: Path, mode: str, durability: str) -> Connection:

@@ -10,6 +10,7 @@ from typing import Any
 from anam_py.exceptions import HTMError
 from anam_py.store import indexing, schema, text
 from anam_py.store.filters import Condition
+from anam_py.store.records import damage
 from anam_py.store.rows import Entry, File, Segment, Version
 from anam_py.store.sqlite import Connection, connect, translated
 
@@ -62,15 +63,15 @@ class Reader:
 
     def entry(self, key: str) -> Entry | None:
         row = self.sql.execute("SELECT * FROM entries WHERE key = ?", (key,)).fetchone()
-        return None if row is None else Entry._make(row)
+        return None if row is None else Entry.checked(row)
 
     def entries(self, keys: Iterable[str]) -> dict[str, Entry]:
         rows = self._in("SELECT * FROM entries WHERE key IN", keys)
-        return {row[1]: Entry._make(row) for row in rows}
+        return {row[1]: Entry.checked(row) for row in rows}
 
     def entries_by_id(self, ids: Iterable[int]) -> dict[int, Entry]:
         rows = self._in("SELECT * FROM entries WHERE id IN", ids)
-        return {row[0]: Entry._make(row) for row in rows}
+        return {row[0]: Entry.checked(row) for row in rows}
 
     def keys_by_id(self, ids: Iterable[int]) -> dict[int, str]:
         return dict(self._in("SELECT id, key FROM entries WHERE id IN", ids))
@@ -106,12 +107,18 @@ class Reader:
             f"SELECT {_VERSION} FROM entries WHERE key = :key ORDER BY version",
             {"key": key},
         )
-        return [Version._make(row) for row in rows]
+        return [Version.checked(row) for row in rows]
 
     def text(self, key: str) -> str | None:
-        row = self.sql.execute("SELECT zlib FROM texts WHERE id = (SELECT id FROM entries WHERE key = ?)", (key,)).fetchone()
+        with self.frozen():
+            entry = self.entry(key)
+            row = entry and self.sql.execute("SELECT zlib FROM texts WHERE id = ?", (entry.id,)).fetchone()
+        if entry is None or row is None:
+            return None
         try:
-            return None if row is None else text.decompress(row[0])
+            if problem := damage(entry):
+                raise text.DamagedTextError(f"the {problem} of its entry do not have their checksum")
+            return text.decompress(entry.id, row[0])
         except text.DamagedTextError as error:
             raise HTMError(f"the text of {key!r} is damaged: {error}; restore a copy of the folder, or store it again") from error
 
@@ -119,9 +126,21 @@ class Reader:
         """Iterate over (id, key, stored form) of every text."""
         return self.sql.execute("SELECT texts.id, key, zlib FROM texts JOIN entries USING (id)")
 
+    def index_problems(self) -> Iterator[str]:
+        """Say what the index of declared paths has too much or too little."""
+        paths, count = self.indexes(), 0
+        if paths:
+            for row in indexing.rows_of(paths, self.sql.execute("SELECT id, metadata FROM entries")):
+                count += 1
+                if not self.sql.execute("SELECT 1 FROM indexed WHERE (path, type, value, id) = (?, ?, ?, ?)", row).fetchone():
+                    yield f"what id {row[3]} has at {row[0]!r} is not indexed"
+        (held,) = self.sql.execute("SELECT count(*) FROM indexed").fetchone()
+        if held != count:
+            yield f"{held} values are indexed instead of {count}"
+
     def superseded(self) -> Iterator[Version]:
         """Iterate over every version in the history."""
-        return map(Version._make, self.sql.execute(f"SELECT {_VERSION} FROM history"))
+        return map(Version.checked, self.sql.execute(f"SELECT {_VERSION} FROM history"))
 
     def matches(
         self, expression: str, limit: int, weights: tuple[float, float], where: Condition | None = None
@@ -144,7 +163,7 @@ class Reader:
             " WHERE state = ? ORDER BY shard, first_id",
             (state,),
         )
-        return [Segment._make((*row[:6], schema.layout(row[6]), *row[7:])) for row in rows]
+        return [Segment.checked((*row[:6], schema.layout(row[6]), *row[7:])) for row in rows]
 
     def dead(self) -> list[int]:
         return [row[0] for row in self.sql.execute("SELECT id FROM dead ORDER BY id")]
@@ -155,7 +174,10 @@ class Reader:
 
     def indexes(self) -> list[str]:
         """Return the metadata paths that were declared to be filtered often."""
-        return [row[0] for row in self.sql.execute("SELECT path FROM indexes")]
+        paths = [row[0] for row in self.sql.execute("SELECT path FROM indexes")]
+        if not all(isinstance(path, str) for path in paths):
+            raise HTMError("the catalog's declared paths are damaged; restore a copy of the folder")
+        return paths
 
     def pending(self, after: int = 0) -> list[tuple[int, bytes]]:
         rows = self.sql.execute("SELECT id, vector FROM pending WHERE id > ? ORDER BY id", (after,))
@@ -167,6 +189,18 @@ class Reader:
     def last_id(self) -> int:
         row = self.sql.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entries'").fetchone()
         return 0 if row is None else int(row[0])
+
+    def highest_id(self) -> int:
+        """Return the highest id that anything has."""
+        ids = "SELECT max(id) AS id FROM entries UNION ALL SELECT max(id) FROM dead UNION ALL SELECT max(last_id) FROM segments"
+        return int(self.sql.execute(f"SELECT coalesce(max(id), 0) FROM ({ids})").fetchone()[0])
+
+    def unindexed_texts(self) -> int:
+        """Return how many ids have a text or a place in the text index, but not both, or a text without an entry."""
+        missing = "SELECT id FROM {} EXCEPT SELECT id FROM {}"
+        pairs = (("texts", "lexemes_docsize"), ("lexemes_docsize", "texts"), ("texts", "entries"))
+        ids = " UNION ".join(f"SELECT * FROM ({missing.format(*pair)})" for pair in pairs)
+        return int(self.sql.execute(f"SELECT count(*) FROM ({ids})").fetchone()[0])
 
     def files(self, root: str) -> dict[str, File]:
         rows = self.sql.execute("SELECT path, size, mtime, hash, outcome, reason FROM files WHERE root = ?", (root,))
@@ -278,11 +312,11 @@ class Writer(Reader):
 
     def insert_entries(self, entries: Sequence[Entry]) -> None:
         self.sql.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", entries)
-        self._change_index("INSERT INTO indexed VALUES (?, ?, ?, ?)", entries)
+        self.sql.executemany("INSERT INTO indexed VALUES (?, ?, ?, ?)", self._index_rows(entries))
 
     def insert_texts(self, rows: Sequence[tuple[int, str, str]]) -> None:
         """Keep and index texts, given as (id, key, text)."""
-        self.sql.executemany("INSERT INTO texts VALUES (?, ?)", [(i, text.compress(body)) for i, _, body in rows])
+        self.sql.executemany("INSERT INTO texts VALUES (?, ?)", [(i, text.compress(i, body)) for i, _, body in rows])
         self.sql.executemany(
             "INSERT INTO lexemes(rowid, key, body) VALUES (?, ?, ?)",
             [(i, *text.indexed(key, body)) for i, key, body in rows],
@@ -301,14 +335,17 @@ class Writer(Reader):
             try:
                 self.sql.executemany(
                     "INSERT INTO lexemes(lexemes, rowid, key, body) VALUES ('delete', ?, ?, ?)",
-                    [(i, *text.indexed(key, text.decompress(blob))) for i, key, blob in texts],
+                    [(i, *text.indexed(key, text.decompress(i, blob))) for i, key, blob in texts],
                 )
             except text.DamagedTextError:  # only its own tokens could take it out
                 self.rebuild_lexemes()
         self.sql.execute(f"INSERT INTO history SELECT {_VERSION} FROM entries WHERE id IN {chosen}", chunk)
         self.sql.execute(f"DELETE FROM entries WHERE id IN {chosen}", chunk)
         self.sql.executemany("INSERT INTO dead VALUES (?, 0)", [(i,) for i in ids])
-        self._change_index("DELETE FROM indexed WHERE (path, type, value, id) = (?, ?, ?, ?)", entries)
+        try:
+            self.sql.executemany("DELETE FROM indexed WHERE (path, type, value, id) = (?, ?, ?, ?)", self._index_rows(entries))
+        except HTMError:  # whose metadata is damaged can be found by its id only
+            self.sql.execute(f"DELETE FROM indexed WHERE id IN {chosen}", chunk)
 
     def purge(self, keys: Iterable[str]) -> list[int]:
         """Drop the history of keys without an entry; returns the ids of rows that no segment may keep."""
@@ -367,7 +404,7 @@ class Writer(Reader):
         self.sql.execute("INSERT INTO lexemes(lexemes) VALUES ('delete-all')")
         for i, key, blob in self.texts():
             with contextlib.suppress(text.DamagedTextError):
-                columns = text.indexed(key, text.decompress(blob))
+                columns = text.indexed(key, text.decompress(i, blob))
                 self.sql.execute("INSERT INTO lexemes(rowid, key, body) VALUES (?, ?, ?)", (i, *columns))
         self.set_meta("lexemes", text.LEXEMES)
 
@@ -393,9 +430,8 @@ class Writer(Reader):
         """Keep up the indexes of the paths that are declared now."""
         self._indexes = self.indexes()
 
-    def _change_index(self, statement: str, entries: Iterable[Entry]) -> None:
-        if self._indexes:
-            self.sql.executemany(statement, indexing.rows_of(self._indexes, ((e.id, e.metadata) for e in entries)))
+    def _index_rows(self, entries: Iterable[Entry]) -> Iterable[tuple[str, str, Any, int]]:
+        return indexing.rows_of(self._indexes, ((e.id, e.metadata) for e in entries)) if self._indexes else ()
 
     def checkpoint_if_due(self) -> None:
         """Move the WAL's pages to the database if there are many, and give some of its free ones back.

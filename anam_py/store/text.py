@@ -18,17 +18,27 @@ class DamagedTextError(Exception):
     """A stored form of a text is not what was stored."""
 
 
-def compress(text: str) -> bytes:
-    """Return the stored form of a text."""
-    return zlib.compress(text.encode("utf-8"), 1)
+def compress(entry_id: int, text: str) -> bytes:
+    """Return the stored form of an entry's text."""
+    packed = zlib.compressobj(1, zdict=_mark(entry_id))
+    return packed.compress(text.encode("utf-8")) + packed.flush()
 
 
-def decompress(blob: bytes) -> str:
-    """Return the text of a stored form; DamagedTextError if it is none."""
+def decompress(entry_id: int, blob: bytes) -> str:
+    """Return the text of a stored form; DamagedTextError if it is none, or another entry's."""
+    packed = zlib.decompressobj(zdict=_mark(entry_id))
     try:
-        return zlib.decompress(blob).decode("utf-8")
-    except (zlib.error, ValueError) as error:
+        text = (packed.decompress(blob) + packed.flush()).decode("utf-8")
+        if not packed.eof or packed.unused_data:
+            raise DamagedTextError("it has another end than it should")
+        return text
+    except (zlib.error, ValueError, TypeError) as error:
         raise DamagedTextError(str(error)) from error
+
+
+def _mark(entry_id: int) -> bytes:
+    """Return what zlib finds out by its checksum: whose text it is."""
+    return entry_id.to_bytes(8, "little")
 
 
 def indexed(key: str, text: str) -> tuple[str, str]:

@@ -61,7 +61,7 @@ class WritingEngine(Engine):
             marker = recovery.create_or_read(folder, shards, dimension)
             catalog = Catalog(folder / recovery.CATALOG)
             try:
-                catalog.check_log()
+                catalog.check_files()
                 with catalog.reading() as reader:
                     reader.check(writing=True)
                     recovery.require_match(marker, reader.meta(), folder)

@@ -287,5 +287,5 @@ def test_looking_at_the_catalog_alone_drops_no_lock(open_store: Any, store_path:
         reader.count()
         before = locks()
         assert before
-        htm._engine.catalog.check_log()
+        htm._engine.catalog.check_files()
         assert locks() == before
