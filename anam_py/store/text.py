@@ -29,11 +29,11 @@ def decompress(entry_id: int, blob: bytes) -> str:
     packed = zlib.decompressobj(zdict=_mark(entry_id))
     try:
         text = (packed.decompress(blob) + packed.flush()).decode("utf-8")
-        if not packed.eof or packed.unused_data:
-            raise DamagedTextError("it has another end than it should")
-        return text
     except (zlib.error, ValueError, TypeError) as error:
         raise DamagedTextError(str(error)) from error
+    if not packed.eof or packed.unused_data:
+        raise DamagedTextError("it ends elsewhere than it should")
+    return text
 
 
 def _mark(entry_id: int) -> bytes:
