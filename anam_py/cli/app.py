@@ -8,15 +8,18 @@ from typing import Any
 import click
 
 from anam_py import __version__
+from anam_py.cli.exchange import export, import_
 from anam_py.cli.index import index
 from anam_py.cli.rows import visible
 from anam_py.cli.search import search, similar
 from anam_py.cli.stats import stats
+from anam_py.cli.upkeep import backup, compact, repair, verify
 from anam_py.exceptions import AnamError
 
 __all__ = ["anam", "main"]
 
 ERROR = 2
+RESUMED = ("index", "compact", "import", "repair")  # what they did before they were interrupted is done
 INTERRUPTED = 130  # what a shell reports for a program that SIGINT ended
 
 
@@ -26,7 +29,7 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (AnamError, OSError) as error:
+        except (AnamError, OSError, ImportError) as error:  # of an extra that is not installed
             if isinstance(error, BrokenPipeError):  # the reader of our output has seen enough
                 raise
             self._show_traceback(ctx)
@@ -34,7 +37,8 @@ class _Group(click.Group):
             ctx.exit(ERROR)
         except KeyboardInterrupt:
             self._show_traceback(ctx)
-            click.echo("anam: interrupted; run the same command again to go on from here", err=True)
+            again = "; run the same command again to go on from here" if ctx.invoked_subcommand in RESUMED else ""
+            click.echo(f"anam: interrupted{again}", err=True)
             ctx.exit(INTERRUPTED)
 
     @staticmethod
@@ -46,7 +50,8 @@ class _Group(click.Group):
 @click.group(
     cls=_Group,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit status: 0 when done, or when there are hits; 1 when a search has no hits; 2 for an error; 130 when interrupted.",
+    epilog="Exit status: 0 when done, or when there are hits; 1 when a search has no hits, or verify finds problems; "
+    "2 for an error; 130 when interrupted.",
 )
 @click.version_option(__version__, prog_name="anam", message="%(prog)s %(version)s")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
@@ -54,7 +59,7 @@ def anam(debug: bool) -> None:  # noqa: FBT001 - click passes options by name; t
     """Search code by what it means and by the words it uses, on this machine, with no server."""
 
 
-for command in (index, search, similar, stats):
+for command in (index, search, similar, stats, verify, repair, backup, compact, export, import_):
     anam.add_command(command)
 
 

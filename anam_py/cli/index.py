@@ -49,7 +49,11 @@ def index(
         raise AnamError(f"there is no folder {str(path)!r}")
     location = store_for(path, store)
     location.prepare()
-    with open_store(location, read_only=False) as htm, location.entered(path) as root, output.progress() as show_progress:
+    with (
+        open_store(location, read_only=False, create=True) as htm,
+        location.entered(path) as root,
+        output.progress("indexing") as show_progress,
+    ):
         crawler = anam_py.CodeBaseCrawler(htm, symbols=symbols)
         embedder = htm.stats()["embedder"]
         if embedder not in (None, crawler.embedder.name):

@@ -15,7 +15,9 @@ from anam_py.exceptions import AnamError, HTMError
 
 __all__ = [
     "Location",
+    "alone",
     "find_store",
+    "holding_store",
     "json_option",
     "limit_option",
     "nearest_store",
@@ -27,6 +29,7 @@ __all__ = [
 
 FOLDER = ".anam"
 MARKER = "anam.json"  # what every store holds from the moment it is one
+TRACES = (MARKER, "catalog.sqlite*", "shard-*")  # any of which a damaged one may have left
 
 _WRITTEN_BY = re.compile(r"is being written by (?:process (\d+)|another process)")
 
@@ -64,6 +67,13 @@ class Location(NamedTuple):
         if self.root is None:
             return f"anam index --store {shlex.quote(self.shown)}"
         return f"anam index {shlex.quote(self.path_of(str(self.root)))}"
+
+    def command(self, name: str) -> str:
+        """Another command on this store, as one would type it here."""
+        near = nearest_store()
+        if near is not None and near.resolve() == self.store:
+            return f"anam {name}"
+        return f"anam {name} --store {shlex.quote(self.shown)}"
 
     def key_of(self, path: Path) -> str:
         """Return the key of a file, wherever the command is run."""
@@ -145,7 +155,7 @@ def nearest_store() -> Path | None:
     return next((folder / FOLDER for folder in (here, *here.parents) if (folder / FOLDER).is_dir()), None)
 
 
-def open_store(location: Location, *, read_only: bool = True) -> "anam_py.HTMCore":
+def open_store(location: Location, *, read_only: bool = True, create: bool = False) -> "anam_py.HTMCore":
     """Open a store.
 
     Parameters
@@ -153,7 +163,9 @@ def open_store(location: Location, *, read_only: bool = True) -> "anam_py.HTMCor
     location : Location
         Where it is.
     read_only : bool
-        Whether it is only to be read: then it must be there already.
+        Whether it is only to be read.
+    create : bool
+        Whether to make it, if it is not there yet.
 
     Returns
     -------
@@ -165,16 +177,50 @@ def open_store(location: Location, *, read_only: bool = True) -> "anam_py.HTMCor
     AnamError
         If it cannot be opened; says what to do on the shell where the store's own message is about Python.
     """
-    if read_only and not (location.store / MARKER).exists():
-        raise AnamError(f"no store in {location.shown!r}; make one with: {location.index_command}")
-    try:
+    if not create and not (location.store / MARKER).exists():
+        raise _no_store(location)
+    with alone(location):
         return anam_py.HTMCore(location.store, read_only=read_only)
+
+
+def holding_store(location: Location) -> Path:
+    """Return the folder of what is a store, or was one before it was damaged.
+
+    Parameters
+    ----------
+    location : Location
+        Where it is.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    AnamError
+        If there is nothing of a store in it.
+    """
+    if not any(True for trace in TRACES for _ in location.store.glob(trace)):
+        raise _no_store(location)
+    return location.store
+
+
+@contextlib.contextmanager
+def alone(location: Location) -> Iterator[None]:
+    """Say what to do on the shell where another process writes the store."""
+    try:
+        yield
     except HTMError as error:
         writer = _WRITTEN_BY.search(str(error))
         if writer is None:
             raise
-        who = f"another anam index (pid {writer[1]})" if writer[1] else "another process"
+        who = f"another process (pid {writer[1]})" if writer[1] else "another process"
         raise AnamError(f"{who} is writing {location.shown!r}; try again when it is done") from error
+
+
+def _no_store(location: Location) -> AnamError:
+    return AnamError(f"no store in {location.shown!r}; make one with: {location.index_command}")
 
 
 def typed(word: str) -> str:

@@ -10,7 +10,7 @@ import click
 
 from anam_py.cli.rows import Row, visible
 
-__all__ = ["human_bytes", "progress", "write_json", "write_rows"]
+__all__ = ["human_bytes", "progress", "waiting", "write_json", "write_rows"]
 
 
 def write_rows(rows: Sequence[Row], seconds: float) -> None:
@@ -38,8 +38,15 @@ def write_rows(rows: Sequence[Row], seconds: float) -> None:
 
 
 @contextlib.contextmanager
-def progress() -> Iterator[Callable[[int, int, str], None] | None]:
+def progress(doing: str, *, in_bytes: bool = False) -> Iterator[Callable[[int, int, str], None] | None]:
     """Show progress on standard error for as long as the context lasts, if that is a terminal.
+
+    Parameters
+    ----------
+    doing : str
+        What is going on.
+    in_bytes : bool
+        Whether bytes are counted.
 
     Yields
     ------
@@ -51,8 +58,26 @@ def progress() -> Iterator[Callable[[int, int, str], None] | None]:
         return
     from anam_py.cli import terminal  # noqa: PLC0415 - a pipe need not wait for rich
 
-    with terminal.progress_bar() as show:
+    with terminal.progress_bar(doing, in_bytes=in_bytes) as show:
         yield show
+
+
+@contextlib.contextmanager
+def waiting(doing: str) -> Iterator[None]:
+    """Show for how long something has been going on that does not say how far it is, if standard error is a terminal.
+
+    Parameters
+    ----------
+    doing : str
+        What is going on.
+    """
+    if not sys.stderr.isatty():
+        yield
+        return
+    from anam_py.cli import terminal  # noqa: PLC0415 - a pipe need not wait for rich
+
+    with terminal.clock(doing):
+        yield
 
 
 def write_json(content: Mapping[str, Any]) -> None:

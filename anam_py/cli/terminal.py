@@ -1,17 +1,26 @@
-"""The table of hits and the progress bar, for terminals only: the one importer of rich."""
+"""The table of hits and progress, for terminals only: the one importer of rich."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Column, Table
 from rich.text import Text
 
 from anam_py.cli.rows import Row, visible
 
-__all__ = ["print_rows", "progress_bar"]
+__all__ = ["clock", "print_rows", "progress_bar"]
 
 
 def print_rows(rows: Sequence[Row]) -> None:
@@ -41,8 +50,15 @@ def print_rows(rows: Sequence[Row]) -> None:
 
 
 @contextmanager
-def progress_bar() -> Iterator[Callable[[int, int, str], None]]:
+def progress_bar(doing: str, *, in_bytes: bool) -> Iterator[Callable[[int, int, str], None]]:
     """Show a progress bar on standard error for as long as the context lasts.
+
+    Parameters
+    ----------
+    doing : str
+        What is going on.
+    in_bytes : bool
+        Whether bytes are counted.
 
     Yields
     ------
@@ -50,9 +66,9 @@ def progress_bar() -> Iterator[Callable[[int, int, str], None]]:
         Takes how much is done, how much there is, and what is being worked on.
     """
     bar = Progress(
-        TextColumn("indexing"),
+        TextColumn(doing, markup=False),
         BarColumn(),
-        MofNCompleteColumn(),
+        DownloadColumn() if in_bytes else MofNCompleteColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[path]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
         console=Console(stderr=True),
@@ -62,3 +78,18 @@ def progress_bar() -> Iterator[Callable[[int, int, str], None]]:
     with bar:
         task = bar.add_task("", total=None, path="")
         yield lambda done, total, path: bar.update(task, completed=done, total=total, path=visible(path))
+
+
+@contextmanager
+def clock(doing: str) -> Iterator[None]:
+    """Show on standard error for how long the context lasts.
+
+    Parameters
+    ----------
+    doing : str
+        What is going on.
+    """
+    columns = (SpinnerColumn(), TextColumn(doing, markup=False), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        bar.add_task("", total=None)
+        yield

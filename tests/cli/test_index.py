@@ -132,7 +132,7 @@ def test_while_another_index_runs_the_error_says_which(indexed: Path) -> None:
         process = start("index")
         _, err = process.communicate(timeout=60)
     assert process.returncode == 2
-    assert err == f"anam: another anam index (pid {os.getpid()}) is writing '.anam'; try again when it is done\n"
+    assert err == f"anam: another process (pid {os.getpid()}) is writing '.anam'; try again when it is done\n"
 
 
 def test_a_store_that_cannot_be_made_is_one_line_of_error(project: Path) -> None:

@@ -227,7 +227,7 @@ def test_similar_shows_what_a_file_says_of_itself_or_its_first_definition(projec
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="closes a stream as a POSIX shell does")
-@pytest.mark.parametrize("command", ["index", "search compress", "search zzzzqqq", "similar src/squeeze.py", "stats"])
+@pytest.mark.parametrize("command", ["index", "search compress", "search zzzzqqq", "similar src/squeeze.py", "stats", "verify"])
 def test_a_closed_standard_output_changes_neither_status_nor_store(command: str, indexed: Path) -> None:
     shell = ["sh", "-c", f'exec "$0" -m anam_py {command} >&-', sys.executable]
     done = subprocess.run(shell, stderr=subprocess.PIPE, text=True, timeout=60, check=False)

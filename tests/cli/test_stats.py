@@ -44,11 +44,22 @@ def test_the_version_is_the_packages() -> None:
     assert run("--version").out == f"anam {anam_py.__version__}\n"
 
 
-@pytest.mark.parametrize("command", [[], ["index"], ["search"], ["similar"], ["stats"]])
+COMMANDS = ("index", "search", "similar", "stats", "verify", "repair", "backup", "compact", "export", "import")
+
+
+@pytest.mark.parametrize("command", [[], *([command] for command in COMMANDS)])
 def test_help_names_the_options(command: list[str]) -> None:
     result = run(*command, "-h")
     assert result.status == 0
     assert ("--store" in result.out) == bool(command)
+
+
+def test_help_says_in_full_what_each_command_is_for() -> None:
+    lines = run("-h").out.splitlines()
+    for command in ("backup", "compact", "export", "import", "repair", "verify"):
+        (line,) = (line for line in lines if line.startswith(f"  {command} "))
+        assert line.endswith(".")
+        assert not line.endswith("...")
 
 
 def test_help_needs_neither_numpy_nor_the_store() -> None:
