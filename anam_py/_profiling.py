@@ -105,14 +105,14 @@ def profiled(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, 
     Parameters
     ----------
     method : Callable
-        A method of a class whose objects have a ``_profiler``.
+        A method of a class whose objects have a ``_profiler``; a leading underscore is no part of its name.
 
     Returns
     -------
     Callable
         The method, timed; calls that raise count too.
     """
-    operation = method.__name__
+    operation = method.__name__.removeprefix("_")
 
     @functools.wraps(method)
     def timed(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:

@@ -142,6 +142,7 @@ class ReadingEngine(Engine):
             marker = recovery.Marker.read(folder) if folder.is_dir() else None
         except OSError as error:  # too long a name, say
             raise files.translated(folder, "open", error) from error
+        recovery.refuse_half_repaired(folder)
         if marker is None and (folder / recovery.CATALOG).exists():
             raise HTMError(f"{str(folder / recovery.MARKER)!r} is missing; restore a copy of the folder")
         if marker is None:

@@ -3,9 +3,10 @@
 import logging
 import os
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from anam_py import _validation, config
 from anam_py._executor import async_twin
@@ -15,11 +16,21 @@ from anam_py.store import registry
 from anam_py.store.engine import Engine
 from anam_py.store.writer import WritingEngine
 
+T = TypeVar("T")
+
 log = logging.getLogger("anam_py.store")
 
 DEFAULT_DIMENSION = 768
 _MOST_SHARDS = 4_096
 _MOST_DIMENSIONS = 65_536
+
+
+def resolved(path: Path) -> Path:
+    """Return the folder that a path leads to."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError) as error:  # a loop of symbolic links
+        raise HTMError(f"{str(path)!r} cannot be resolved: {error}; give another path") from error
 
 
 class Handle:
@@ -41,10 +52,7 @@ class Handle:
             dimension = _validation.check_count(dimension, "dimension", 1, _MOST_DIMENSIONS)
         if durability not in ("full", "normal"):
             raise ValidationError(f"durability must be 'full' or 'normal', got {durability!r}")
-        try:
-            folder = path.resolve()
-        except (OSError, RuntimeError) as error:  # a loop of symbolic links
-            raise HTMError(f"{str(path)!r} cannot be resolved: {error}; give another path") from error
+        folder = resolved(path)
         self._profiler = Profiler()
         self._closed = False
         self._read_only = bool(read_only)
@@ -168,3 +176,21 @@ class Handle:
         if self._read_only or not isinstance(engine, WritingEngine):
             raise HTMError(f"the store {str(self.storage_path)!r} was opened with read_only=True; open it without")
         return engine
+
+    def _while_closed(self, function: Callable[[], T]) -> T:
+        """Return what a function returns, called while nobody has the store open; then it is open again by this handle."""
+        engine = self._writing()
+        self.close()
+        try:
+            result = registry.alone(engine.folder, function)
+        except HTMError:
+            self._open_again(engine)
+            raise
+        self._open_again(engine)
+        return result
+
+    def _open_again(self, closed: WritingEngine) -> None:
+        _, shards, dimension = closed.marker
+        self._engine = registry.acquire(closed.folder, shards, dimension, closed.durability or "full", read_only=False)
+        self._finalizer = weakref.finalize(self, registry.release_dropped, self._engine)
+        self._closed = False

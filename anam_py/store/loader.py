@@ -23,7 +23,7 @@ from anam_py.store import hdf5
 from anam_py.store.segment import FORMAT, MAGIC, TYPES
 
 # Segments are about a quarter of this at most.
-_MOST_BYTES = 1 << 30
+MOST_BYTES = 1 << 30
 _MOST_ATTRIBUTE_BYTES = 64 << 10
 # What the process may take beside what Python and libhdf5 take by themselves.
 _MEMORY_BYTES = 512 << 20
@@ -164,7 +164,7 @@ def _structure(path: str) -> Structure:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise Refused("it is not a regular file")
-        if status.st_size > _MOST_BYTES:
+        if status.st_size > MOST_BYTES:
             raise Refused(f"it has {status.st_size} bytes, which no segment has")
         with _no_more_files(descriptor):
             return _read(file, status.st_size)

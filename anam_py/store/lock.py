@@ -105,6 +105,18 @@ class StoreLock:
             return "another process"
 
 
+def is_held(folder: Path) -> bool:
+    """Return whether somebody writes a store at this moment; changes nothing."""
+    try:
+        descriptor = os.open(folder / "LOCK", os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        return not _try_lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 _held: weakref.WeakSet[StoreLock] = weakref.WeakSet()
 
 

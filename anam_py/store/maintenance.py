@@ -1,13 +1,17 @@
 """Comparing what a store's catalog says with what is there."""
 
+import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from anam_py.store import recovery, text
+from anam_py.exceptions import HTMError
+from anam_py.store import evidence, recovery, text
 from anam_py.store.batch import shard_of
-from anam_py.store.engine import Engine, load_snapshot
+from anam_py.store.engine import Engine, ReadingEngine, load_snapshot
+from anam_py.store.loader import Structure
 from anam_py.store.records import damage, vector_crc
 from anam_py.store.snapshot import SegmentBlock, Snapshot
 from anam_py.store.tables import Reader
@@ -54,11 +58,72 @@ def verify(engine: Engine, *, deep: bool = True) -> list[Problem]:
     with engine.catalog.reading() as reader, reader.frozen():
         snapshot, _ = load_snapshot(engine, reader, known)
         return [
-            *_catalog_problems(reader, deep=deep),
+            *_told(_catalog_problems(reader, deep=deep)),
             *_segment_problems(snapshot, deep=deep),
-            *_row_problems(reader, snapshot, engine.marker.shards, deep=deep),
+            *_told(_row_problems(reader, snapshot, engine.marker.shards, deep=deep)),
             *orphans,
         ]
+
+
+def verify_folder(folder: Path, *, deep: bool = True, resting: bool) -> list[Problem]:
+    """Do the same for a store that is not open, and say why it cannot be opened where that is so; writes nothing.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The store's, resolved.
+    deep : bool
+        Also read every row and compare its checksums.
+    resting : bool
+        Whether nobody can be writing it: only then a file that the catalog does not list is a problem.
+
+    Returns
+    -------
+    list of Problem
+        Empty for a healthy store.
+    """
+    log_is_empty = recovery.log_is_empty(folder)  # asked first, a reader makes an empty one
+    try:
+        engine = ReadingEngine(folder)
+    except HTMError as error:
+        return [Problem("error", folder.name, str(error)), *_file_problems(folder, deep=deep)]
+    with contextlib.closing(engine):
+        try:
+            problems = verify(engine, deep=deep)
+            with engine.catalog.reading() as reader:
+                return problems + list(_orphans(folder, reader, log_is_empty=log_is_empty)) if resting else problems
+        except HTMError as error:
+            return [Problem("error", recovery.CATALOG, str(error))]
+
+
+def _file_problems(folder: Path, *, deep: bool) -> Iterator[Problem]:
+    """Yield what segment files say of themselves, without a catalog."""
+    for file in evidence.survey(folder, [], ask_all=True) if folder.is_dir() else []:
+        structure = file.structure
+        if not isinstance(structure, Structure):
+            yield Problem("error", file.name, structure)
+        elif deep:
+            evidence.examine(file, recovery.Marker(structure.uuid, 1, structure.dimension), lambda _: None)
+            if damaged := int(np.count_nonzero(~file.sound)):
+                yield Problem("error", file.name, f"{damaged} of its {len(file.sound)} rows are damaged")
+
+
+def _orphans(folder: Path, reader: Reader, *, log_is_empty: bool) -> Iterator[Problem]:
+    known = {segment.name for state in ("live", "dead") for segment in reader.segments(state)}
+    last_id = reader.last_id()
+    for shard, name in recovery.segment_files(folder):
+        if name not in known:
+            newer = log_is_empty and int(name.split("-")[1]) > last_id
+            what = f", and newer than the last id {last_id} that the catalog knows: its log may be lost" if newer else ""
+            yield Problem("error" if newer else "warning", f"{shard}/{name}", f"no segment of the catalog{what}")
+
+
+def _told(problems: Iterator[Problem]) -> Iterator[Problem]:
+    """Yield problems, the last being one that hides all others."""
+    try:
+        yield from problems
+    except HTMError as error:
+        yield Problem("error", recovery.CATALOG, str(error))
 
 
 def _catalog_problems(reader: Reader, *, deep: bool) -> Iterator[Problem]:
@@ -68,14 +133,17 @@ def _catalog_problems(reader: Reader, *, deep: bool) -> Iterator[Problem]:
         for version in reader.superseded():
             if problem := damage(version):
                 yield Problem("error", version.key, f"the {problem} of its version {version.version} are damaged")
-        for _, key, blob in reader.texts():
+        for entry_id, key, blob in reader.texts():
             try:
-                text.decompress(blob)
+                text.decompress(entry_id, blob)
             except text.DamagedTextError as error:
                 yield Problem("error", key, f"its text is damaged: {error}")
-    counts = reader.table_counts()
-    if counts["texts"] != counts["lexemes_docsize"]:
-        yield Problem("error", "lexemes", f"{counts['lexemes_docsize']} texts are indexed, {counts['texts']} are stored")
+        for what in reader.index_problems():
+            yield Problem("error", "indexed", what)
+    if unindexed := reader.unindexed_texts():
+        yield Problem("error", "lexemes", f"{unindexed} texts are stored or indexed, and not both")
+    if (last := reader.last_id()) < (highest := reader.highest_id()):
+        yield Problem("error", "entries", f"the last id given out is said to be {last}, but there is {highest}")
 
 
 def _segment_problems(snapshot: Snapshot, *, deep: bool) -> Iterator[Problem]:

@@ -16,14 +16,18 @@ from anam_py.store import files, text
 from anam_py.store.catalog import Catalog
 from anam_py.store.rows import Segment
 from anam_py.store.segment import shard_folder
+from anam_py.store.sqlite import roll_back
 from anam_py.store.tables import Writer
 
 MARKER = "anam.json"
 CATALOG = "catalog.sqlite"
+# What a repair has built, until it takes the catalog's place.
+REPAIRED = "catalog.sqlite.repaired"
 QUARANTINE = "quarantine"
 BENCHMARK = f"benchmark{files.TEMPORARY}"
 _MAGIC = "anam-htm"
 _MARKER_FORMAT = 1
+_WAL_HEADER_BYTES = 32
 
 _SHARD = re.compile(r"shard-\d{4}")
 _SEGMENT = re.compile(r"seg-\d+-[0-9a-f]{8}\.h5")
@@ -32,6 +36,10 @@ _DERIVED = re.compile(r"seg-\d+-[0-9a-f]{8}\.codes-\d+\.h5")
 # Neither SQLite's WAL nor flock can be relied on there.
 _NETWORK = {"nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "ncpfs", "afs", "ceph", "lustre"}
 _NETWORK |= {"glusterfs", "beegfs", "fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.s3fs"}
+
+
+class NewerFormatError(HTMError):
+    """A store was made by a later version of this package."""
 
 
 class Marker(NamedTuple):
@@ -73,7 +81,7 @@ class Marker(NamedTuple):
                 f"{str(path)!r} is not a marker of anam_py ({error}); restore a copy of the folder, or store anew"
             ) from error
         if version > _MARKER_FORMAT:
-            raise HTMError(
+            raise NewerFormatError(
                 f"the marker {str(path)!r} has format {version}, this anam_py reads up to {_MARKER_FORMAT}; upgrade anam_py"
             )
         return marker
@@ -103,11 +111,27 @@ def refuse_network(path: Path) -> None:
         )
 
 
+def log_is_empty(folder: Path) -> bool:
+    """Return whether the catalog's WAL holds nothing, or is not there."""
+    wal = folder / f"{CATALOG}-wal"
+    try:
+        return wal.stat().st_size <= _WAL_HEADER_BYTES
+    except OSError:
+        return True
+
+
+def refuse_half_repaired(folder: Path) -> None:
+    """Raise HTMError where a repair was interrupted after it had set the old catalog aside."""
+    if (folder / REPAIRED).exists():
+        raise HTMError(f"a repair of {str(folder)!r} was interrupted; run HTMCore.repair(path)")
+
+
 def create_or_read(folder: Path, shards: int, dimension: int) -> Marker:
     """Return the marker of the store in `folder`, creating the store if there is none.
 
     Called under the store's lock. Never creates a catalog beside what may be a store's data.
     """
+    refuse_half_repaired(folder)
     marker = Marker.read(folder)
     path = folder / CATALOG
     size = path.stat().st_size if path.exists() else None
@@ -123,17 +147,21 @@ def create_or_read(folder: Path, shards: int, dimension: int) -> Marker:
         found.write(folder)
         return found
     marker = Marker(secrets.token_hex(16), shards, dimension)
-    meta = {key: str(value) for key, value in marker._asdict().items()}
-    meta["features"] = json.dumps({"required": [], "required_to_write": [], "tables": []})
-    meta["lexemes"] = text.LEXEMES
-    Catalog.create(path, meta)
+    Catalog.create(path, initial_meta(marker))
     files.sync_folder(folder)
     marker.write(folder)
     return marker
 
 
+def initial_meta(marker: Marker) -> dict[str, str]:
+    """Return what a new catalog says of itself."""
+    features = json.dumps({"required": [], "required_to_write": [], "tables": []})
+    return {**{key: str(value) for key, value in marker._asdict().items()}, "features": features, "lexemes": text.LEXEMES}
+
+
 def _unfinished(path: Path, *, has_segments: bool) -> Marker | None:
     """Return the marker that a creation cut short would have written; None to create anew."""
+    roll_back(path)
     catalog = Catalog(path)
     try:
         with catalog.reading() as reader:

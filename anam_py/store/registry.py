@@ -7,13 +7,15 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from anam_py.exceptions import HTMError
 from anam_py.store.engine import Engine, ReadingEngine
 from anam_py.store.jobs import Job
 from anam_py.store.threads import interpreter_ends, started
 from anam_py.store.writer import WritingEngine
+
+T = TypeVar("T")
 
 
 class _Registry:
@@ -29,6 +31,7 @@ class _Registry:
 
     def __init__(self) -> None:
         self.engines: dict[tuple[Path, bool], tuple[Engine, int]] = {}
+        self.reserved: set[Path] = set()
         self.inherited: list[Engine] = []
         self._start_thread_anew()
 
@@ -36,6 +39,7 @@ class _Registry:
         """Forget every engine, without letting go of any."""
         self.inherited = [*self.inherited, *(engine for engine, _ in self.engines.values())]
         self.engines = {}
+        self.reserved = set()
         self._start_thread_anew()
 
     def submit(self, function: Callable[[], object]) -> Future[Any]:
@@ -54,6 +58,8 @@ class _Registry:
 
     def acquire(self, folder: Path, shards: int, dimension: int, durability: str, *, read_only: bool) -> Engine:
         """In the thread: return the engine of a store, for one more handle."""
+        if folder in self.reserved:
+            raise HTMError(f"the store {str(folder)!r} is being repaired in this process; open it when that is done")
         # A reader beside a writer of the same process shares its engine: it sees more, sooner.
         engine, handles = self.engines.get((folder, False)) or (read_only and self.engines.get((folder, True))) or (None, 0)
         if engine is None:
@@ -75,6 +81,14 @@ class _Registry:
         elif found is engine:
             del self.engines[place]
             engine.close()
+
+    def reserve(self, folder: Path) -> None:
+        """In the thread: keep a store, which nobody has open, from being opened."""
+        if folder in self.reserved:
+            raise HTMError(f"the store {str(folder)!r} is being repaired in this process already; wait until that is done")
+        if handles := sum(count for place, (_, count) in self.engines.items() if place[0] == folder):
+            raise HTMError(f"the store {str(folder)!r} is open in this process, by {handles} other handles; close them first")
+        self.reserved.add(folder)
 
     def _start_thread_anew(self) -> None:
         self._jobs = queue.SimpleQueue()
@@ -132,6 +146,39 @@ def release_dropped(engine: Engine) -> None:
         released = _registry.submit(lambda: _registry.release(engine))
         if interpreter_ends():
             released.result()
+
+
+def alone(folder: Path, function: Callable[[], T]) -> T:
+    """Return what a function returns, called while nobody in this process has a store open.
+
+    An interrupt ends the waiting for it, not the function itself.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The store's, resolved.
+    function : callable
+        What to call.
+
+    Raises
+    ------
+    HTMError
+        If the store is open.
+    """
+
+    def work() -> T:
+        try:
+            return function()
+        finally:
+            _registry.submit(lambda: _registry.reserved.discard(folder)).result()
+
+    _registry.start()
+    _registry.submit(lambda: _registry.reserve(folder)).result()
+    job = Job(work)
+    if not started(threading.Thread(target=job.run, name="anam-alone", daemon=False)):
+        job.run()
+    result: T = job.future.result()
+    return result
 
 
 if hasattr(os, "register_at_fork"):

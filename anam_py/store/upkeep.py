@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from anam_py import _validation
-from anam_py._executor import async_twin
+from anam_py._executor import async_twin, run
 from anam_py._profiling import profiled
-from anam_py.store import backup, exchange, figures, filters, maintenance
+from anam_py.store import backup, exchange, figures, filters, lock, maintenance, registry, repair
 from anam_py.store.entries import Entries
+from anam_py.store.handle import resolved
 from anam_py.store.maintenance import Problem
+from anam_py.store.repair import Repair
 from anam_py.store.writer import WritingEngine
 
 _MOST_VERSIONS = 2**62
@@ -109,9 +111,11 @@ class Upkeep(Entries):
         """
         return figures.stats(self._reading())
 
-    @profiled
-    def verify(self, *, deep: bool = True) -> list[Problem]:
+    def verify(self: "Upkeep | str | os.PathLike[str]", *, deep: bool = True) -> list[Problem]:
         """Compare the store's catalog and files both ways; writes nothing.
+
+        ``HTMCore.verify(path)`` does so for a store that nobody needs to open, and that may not open at all: then it says
+        why, and what can be seen all the same.
 
         Parameters
         ----------
@@ -123,7 +127,34 @@ class Upkeep(Entries):
         list of Problem
             (severity, where, what) of each problem; empty for a healthy store.
         """
-        return maintenance.verify(self._reading(), deep=deep)
+        if isinstance(self, Upkeep):
+            return self._verify(deep=deep)
+        folder = resolved(_validation.check_path(self))
+        return maintenance.verify_folder(folder, deep=deep, resting=not lock.is_held(folder))
+
+    def repair(self: "Upkeep | str | os.PathLike[str]") -> Repair:
+        """Make a damaged store whole again, with all that is sound in it; a healthy one is left as it is.
+
+        ``HTMCore.repair(path)`` does so for a store that does not open. Nothing is deleted: what is damaged is set aside in
+        the store's ``quarantine`` folder, where ``lost.jsonl`` says what is known of each entry that is lost. While it works,
+        nobody else may have the store open for writing, here or elsewhere; who reads it in another process has to open it anew.
+
+        Returns
+        -------
+        Repair
+            What was found and done: problems, actions, how many entries are kept, lost, or may reappear, and where things
+            were set aside.
+
+        Raises
+        ------
+        HTMError
+            If somebody else has the store open, if it cannot be written, if it was made by a newer anam_py, or if something
+            is left that could not be repaired.
+        """
+        if isinstance(self, Upkeep):
+            return self._repair()
+        folder = resolved(_validation.check_path(self))
+        return registry.alone(folder, lambda: repair.repair(folder))
 
     @profiled
     def backup(
@@ -256,10 +287,45 @@ class Upkeep(Entries):
     compact_async = async_twin(compact)
     garbage_collect_async = async_twin(garbage_collect)
     stats_async = async_twin(stats)
-    verify_async = async_twin(verify)
     backup_async = async_twin(backup)
     export_async = async_twin(export)
     import_async = async_twin(import_)
+
+    async def verify_async(self: "Upkeep | str | os.PathLike[str]", *, deep: bool = True) -> list[Problem]:
+        """Asynchronous form of :meth:`verify`: the work runs in the thread pool.
+
+        Parameters
+        ----------
+        deep : bool, default True
+            As in `verify`.
+
+        Returns
+        -------
+        list of Problem
+            As from `verify`.
+        """
+        return await run(Upkeep.verify, self, deep=deep)
+
+    async def repair_async(self: "Upkeep | str | os.PathLike[str]") -> Repair:
+        """Asynchronous form of :meth:`repair`: the work runs in the thread pool.
+
+        Returns
+        -------
+        Repair
+            As from `repair`.
+        """
+        return await run(Upkeep.repair, self)
+
+    @profiled
+    def _verify(self, *, deep: bool) -> list[Problem]:
+        return maintenance.verify(self._reading(), deep=deep)
+
+    @profiled
+    def _repair(self) -> Repair:
+        engine = self._writing()
+        if not maintenance.verify(engine):
+            return Repair(kept=len(self))
+        return self._while_closed(lambda: repair.repair(engine.folder))
 
 
 def _trim_heap() -> None:

@@ -1,0 +1,259 @@
+"""Repairing a store: what is sound is kept, what is not is set aside, and nothing is deleted.
+
+A new catalog is built beside the old one, whatever is wrong with that. Until it takes the old one's
+place everything is as it was; from then on a store says that it has to be repaired until that is done.
+"""
+
+import contextlib
+import itertools
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from anam_py.exceptions import HTMError
+from anam_py.store import evidence, files, identity, maintenance, recovery, schema
+from anam_py.store.catalog import Catalog
+from anam_py.store.engine import ReadingEngine
+from anam_py.store.fragments import copy_readable
+from anam_py.store.lock import StoreLock
+from anam_py.store.maintenance import Problem
+from anam_py.store.rebuild import Rebuild, Rebuilt
+from anam_py.store.recovery import Marker
+from anam_py.store.salvage import SalvagedCatalog
+
+_NOTHING = Rebuilt(Path(), 0, 0, [], [])
+# A user_version beyond is no later format, but damage.
+_LAST_FORMAT = 999
+
+
+@dataclass(frozen=True)
+class Repair:
+    """What a repair has found and done.
+
+    Attributes
+    ----------
+    found : list of Problem
+        What `HTMCore.verify` said before; empty for a healthy store.
+    actions : list of str
+        What was done about it, in words; empty if there was nothing to do.
+    kept : int
+        How many entries the store has now.
+    lost : int
+        How many it had of which too little was left; ``lost.jsonl`` in `folder` says what there is of each.
+    may_reappear : int
+        How many were taken from segments because the catalog could not tell; some may have been deleted before.
+    set_aside : list of str
+        Names of the files that are in `folder` now.
+    folder : pathlib.Path or None
+        Where the repair has put what it has set aside; None if that is nothing.
+    """
+
+    found: list[Problem] = field(default_factory=list)
+    actions: list[str] = field(default_factory=list)
+    kept: int = 0
+    lost: int = 0
+    may_reappear: int = 0
+    set_aside: list[str] = field(default_factory=list)
+    folder: Path | None = None
+
+
+def repair(folder: Path) -> Repair:
+    """Repair a store that nobody has open for writing.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The store's, resolved.
+
+    Returns
+    -------
+    Repair
+        What was found and done.
+
+    Raises
+    ------
+    HTMError
+        If there is no store, another process writes it, it needs a newer anam_py, or something is left that could not be
+        repaired.
+    """
+    _require_store(folder)
+    lock = StoreLock(folder)
+    try:
+        return _Repairing(folder).run()
+    except OSError as error:
+        raise files.translated(Path(error.filename or folder), "repair", error) from error
+    finally:
+        lock.release()
+
+
+class _Repairing:
+    """One repair of a store whose lock is held."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._actions: list[str] = []
+        self._place: Path | None = None
+
+    def run(self) -> Repair:
+        if (self._folder / recovery.REPAIRED).exists():
+            self._swap()
+            self._actions.append("finished the repair that was interrupted")
+        log_is_empty = recovery.log_is_empty(self._folder)
+        found = maintenance.verify_folder(self._folder, resting=True)
+        rebuilt = _NOTHING
+        if any(problem.severity == "error" for problem in found):
+            rebuilt = self._rebuild(log_is_empty=log_is_empty)
+        set_aside = [self._set_aside(path) for path in rebuilt.set_aside or self._orphans(found)]
+        if left := maintenance.verify_folder(self._folder, resting=True):
+            problems = "; ".join(f"{where}: {what}" for _, where, what in left[:10])
+            raise HTMError(f"{str(self._folder)!r} could not be repaired, {len(left)} problems are left: {problems}")
+        return Repair(
+            found=found,
+            actions=[*self._actions, *rebuilt.actions, *(f"set aside {name}" for name in set_aside)],
+            kept=_count(self._folder),
+            lost=rebuilt.lost,
+            may_reappear=rebuilt.may_reappear,
+            set_aside=set_aside,
+            folder=self._place,
+        )
+
+    # ---- a new catalog ----
+
+    def _rebuild(self, *, log_is_empty: bool) -> Rebuilt:
+        place = self._quarantine()
+        rebuild: Rebuild | None = None
+        try:
+            for name in (recovery.MARKER, recovery.CATALOG, f"{recovery.CATALOG}-wal"):
+                if (self._folder / name).is_file():
+                    copy_readable(self._folder / name, place / name)
+            with self._old_catalog(place) as old:
+                written = _written(self._folder)
+                recorded = None if old is None else _recorded(old)
+                marker = self._identity(written, recorded, old)
+                usable = old if recorded is None or recorded.uuid == marker.uuid else None
+                rebuild = Rebuild(self._folder, place, marker, usable, log_is_empty=log_is_empty)
+                rebuilt = rebuild.run()
+            rebuilt.catalog.replace(self._folder / recovery.REPAIRED)
+        except BaseException:
+            # All that was changed so far is new.
+            for path in rebuild.written if rebuild is not None else []:
+                files.remove(path)
+            shutil.rmtree(place, ignore_errors=True)
+            raise
+        files.sync_folder(self._folder)
+        self._swap()
+        if marker != written:
+            marker.write(self._folder)
+            self._actions.append(f"wrote {recovery.MARKER} anew: {marker.shards} shards of {marker.dimension} dimensions")
+        return rebuilt
+
+    @contextlib.contextmanager
+    def _old_catalog(self, place: Path) -> Iterator[SalvagedCatalog | None]:
+        """Give what can be read of the copy of the catalog; None if there is none."""
+        path = place / recovery.CATALOG
+        if not path.exists() or not path.stat().st_size:
+            yield None
+            return
+        try:
+            Catalog(path).check_files()
+            alone = False
+        except HTMError:  # its log is another catalog's
+            alone = True
+        with SalvagedCatalog(path, alone=alone) as old:
+            _refuse_newer(old)
+            yield old
+        files.remove(place / f"{recovery.CATALOG}-shm")
+
+    def _identity(self, written: Marker | None, recorded: Marker | None, old: SalvagedCatalog | None) -> Marker:
+        if written is not None and written == recorded:
+            return written
+        segments = evidence.survey(self._folder, [], ask_all=True)
+        return identity.decide(written, recorded, segments, old)
+
+    def _swap(self) -> None:
+        """Put the new catalog into the place of the old one, of which nothing may be left there: a log would be taken for its."""
+        place = self._quarantine()
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            path = self._folder / f"{recovery.CATALOG}{suffix}"
+            if os.path.lexists(path):
+                path.replace(place / path.name)
+        files.sync_folder(place)
+        files.sync_folder(self._folder)
+        (self._folder / recovery.REPAIRED).replace(self._folder / recovery.CATALOG)
+        files.sync_folder(self._folder)
+
+    # ---- the quarantine ----
+
+    def _quarantine(self) -> Path:
+        """Return this repair's folder, which is made when it is first needed."""
+        if self._place is None:
+            quarantine = self._folder / recovery.QUARANTINE
+            if quarantine.is_symlink():
+                raise HTMError(f"{str(quarantine)!r} is a link; put a folder there, what is damaged is set aside in it")
+            name = time.strftime("repair-%Y%m%dT%H%M%S")
+            taken = {path.name for path in quarantine.iterdir()} if quarantine.is_dir() else set()
+            names = (name if number == 1 else f"{name}-{number}" for number in itertools.count(1))
+            self._place = quarantine / next(name for name in names if name not in taken)
+            files.make_folder(self._place)
+        return self._place
+
+    def _set_aside(self, path: Path) -> str:
+        place = self._quarantine()
+        target = place / f"{path.parent.name}-{path.name}"
+        path.replace(target)
+        files.sync_folder(place)
+        files.sync_folder(path.parent)
+        return target.name
+
+    def _orphans(self, found: list[Problem]) -> list[Path]:
+        return [self._folder / problem.where for problem in found if problem.severity == "warning"]
+
+
+def _require_store(folder: Path) -> None:
+    """Raise HTMError unless there is, or was, a store of ours."""
+    recovery.refuse_network(folder)
+    catalog = folder / recovery.CATALOG
+    if folder.is_dir():
+        if (folder / recovery.MARKER).exists() or (folder / recovery.REPAIRED).exists() or recovery.segment_files(folder):
+            return
+        if catalog.is_file() and catalog.stat().st_size:
+            with SalvagedCatalog(catalog, alone=True) as found:
+                if found.is_ours():
+                    return
+    raise HTMError(f"there is no store at {str(folder)!r} to repair; give the path of one")
+
+
+def _written(folder: Path) -> Marker | None:
+    try:
+        return identity.plausible(Marker.read(folder))
+    except recovery.NewerFormatError:
+        raise
+    except HTMError:
+        return None
+
+
+def _recorded(old: SalvagedCatalog) -> Marker | None:
+    try:
+        return identity.plausible(Marker.recorded(old.meta))
+    except HTMError:
+        return None
+
+
+def _refuse_newer(old: SalvagedCatalog) -> None:
+    """Raise HTMError for a catalog of which a later version knows more than this one."""
+    if schema.FORMAT < old.format() <= _LAST_FORMAT:
+        raise HTMError(f"the store has format {old.format()}, this anam_py repairs up to {schema.FORMAT}; upgrade anam_py")
+    try:
+        required, required_to_write, _ = schema.features(old.meta)
+    except HTMError:
+        return
+    if needed := required + required_to_write:
+        raise HTMError(f"the store needs {', '.join(map(repr, needed))}, which this anam_py does not have; upgrade anam_py")
+
+
+def _count(folder: Path) -> int:
+    with contextlib.closing(ReadingEngine(folder)) as engine:
+        return engine.snapshot().live

@@ -1,0 +1,280 @@
+"""Reading what can still be read of a catalog: row by row, around the pages that cannot be.
+
+SQLite gives up a whole query at the first damaged page. So tables are read in small pieces by
+their key, from the start to the first error, from the end to the last, and then what lies between.
+Nothing that comes out of here has been checked but for its types: checksums are the caller's to compare.
+"""
+
+import contextlib
+from collections import deque
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, Self, TypeAlias
+
+from anam_py.exceptions import HTMError
+from anam_py.store import schema
+from anam_py.store.sqlite import Connection, connect, translated
+
+Key: TypeAlias = tuple[Any, ...]
+Row: TypeAlias = tuple[Any, ...]
+
+# How often damaged ranges are halved to find what is readable inside them.
+_PROBES = 2_000
+_LAST_ID = 2**40
+# SQLite's number for the limit on the length of a value, and a bit more than the longest text.
+_LIMIT_LENGTH, _LONGEST_BYTES = 0, 300 << 20
+
+
+class _Table(NamedTuple):
+    columns: str
+    types: tuple[Any, ...]
+    key: tuple[str, ...]
+    rows_at_once: int = 1_000
+
+
+_OPTIONAL = (str, type(None))
+_TABLES = {
+    "meta": _Table("key, value", (str, str), ("key",)),
+    "entries": _Table(
+        "id, key, shard, version, crc, metadata, mcrc, diff_ops, dcrc, timestamp",
+        (int, str, int, int, int, str, int, _OPTIONAL, int, float),
+        ("id",),
+    ),
+    "history": _Table(
+        "key, version, id, metadata, mcrc, diff_ops, dcrc, timestamp",
+        (str, int, int, str, int, _OPTIONAL, int, float),
+        ("key", "version"),
+    ),
+    "texts": _Table("id, zlib", (int, bytes), ("id",), 64),
+    "files": _Table("root, path, size, mtime, hash, outcome, reason", (str, str, int, int, str, str, str), ("root", "path")),
+    "pending": _Table("id, vector", (int, bytes), ("id",), 64),
+    "segments": _Table(
+        "id, shard, name, rows, first_id, last_id, layout, bytes, crc, state",
+        (int, int, str, int, int, int, str, int, int, str),
+        ("id",),
+    ),
+    "dead": _Table("id, purge", (int, int), ("id",)),
+    "indexes": _Table("path", (str,), ("path",)),
+}
+
+
+class _Text(bytes):
+    """A TEXT value as it is stored; it may not be UTF-8."""
+
+    __slots__ = ()
+
+
+class SalvagedCatalog:
+    """A catalog of which some may be damaged, read only; nobody else may have it open.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The database, with its WAL beside it if that belongs to it.
+    alone : bool
+        Whether to read it without the WAL.
+
+    Attributes
+    ----------
+    incomplete : set of str
+        Tables of which something could not be read, so far.
+    """
+
+    def __init__(self, path: Path, *, alone: bool = False) -> None:
+        self.incomplete: set[str] = set()
+        self._path = path
+        with translated(path):
+            self._sql: Connection = connect(f"{path.as_uri()}?mode=ro{'&immutable=1' if alone else ''}")
+        self._sql.execute("PRAGMA writable_schema = ON")  # else nothing is read of a file that was cut off
+        self._sql.setlimit(_LIMIT_LENGTH, _LONGEST_BYTES)
+        self._sql.text_factory = _Text
+        self._master = self._objects()
+        self.meta = {row[0]: row[1] for row in self.rows("meta")}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._sql.close()
+
+    def is_ours(self) -> bool:
+        """Return whether the database says that it is a catalog of anam_py."""
+        return bool(self._pragma("application_id") == schema.APPLICATION_ID)
+
+    def format(self) -> int:
+        """Return the number of its format; 0 where it cannot be told."""
+        return int(self._pragma("user_version") or 0)
+
+    def is_sound(self, table: str) -> bool:
+        """Return whether SQLite finds a table, and all that belongs to it, as it should be."""
+        # A hostile schema may have made an expression part of an index, to be computed here.
+        if self._master.get(table) != schema.TABLES[table].strip():
+            return False
+        try:
+            with translated(self._path):
+                found = self._sql.execute(f"PRAGMA integrity_check({table})").fetchall()
+        except HTMError:
+            return False
+        return [_plain(row[0]) for row in found] == ["ok"]
+
+    def last_id(self) -> int:
+        """Return the last id that was given to an entry; 0 where it cannot be told."""
+        with contextlib.suppress(HTMError), translated(self._path):
+            row = self._sql.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entries'").fetchone()
+            if row and isinstance(row[0], int) and 0 < row[0] < 2**62:
+                return row[0]
+        return 0
+
+    def rows(self, table: str) -> Iterator[Row]:
+        """Yield each readable row of a table once, if its values have their types."""
+        return (row for row, fits in self.all_rows(table) if fits)
+
+    def all_rows(self, table: str) -> Iterator[tuple[Row, bool]]:
+        """Yield each readable row of a table once, and whether its values have their types; what is no UTF-8 is surrogates."""
+        columns = _TABLES[table].columns.split(", ")
+        if not self._has_columns(table, columns):
+            self.incomplete.add(table)
+            return
+        scan = _Scan(self._sql, self._path, table, _TABLES[table])
+        for row in scan.rows():
+            values = tuple(map(_plain, row))
+            fits = all(map(isinstance, values, _TABLES[table].types)) and not any(map(is_broken, values))
+            if not fits:
+                self.incomplete.add(table)
+            yield values, fits
+        if not scan.complete:
+            self.incomplete.add(table)
+
+    def indexed_keys(self) -> Iterator[tuple[int, str]]:
+        """Yield (id, key) of the entries that the index of their keys lists, whatever of the table is damaged."""
+        table = _Table("id, key", (int, str), ("key",))
+        scan = _Scan(self._sql, self._path, "entries INDEXED BY sqlite_autoindex_entries_1", table)
+        if self._has_columns("entries", ["id", "key"]):
+            for row in scan.rows():
+                entry_id, key = map(_plain, row)
+                if isinstance(entry_id, int) and isinstance(key, str):
+                    yield entry_id, key
+
+    def _objects(self) -> dict[str, str]:
+        """Return the SQL of each table in the schema, by its name."""
+        try:
+            with translated(self._path):
+                rows = self._sql.execute("SELECT type, name, sql FROM sqlite_master").fetchall()
+        except HTMError:
+            return {}
+        return {_plain(name): _plain(sql) for kind, name, sql in rows if kind == b"table"}
+
+    def _has_columns(self, table: str, columns: list[str]) -> bool:
+        """Return whether a plain table is there that stores these columns: nothing that is computed when it is read."""
+        sql = self._master.get(table)
+        if not isinstance(sql, str) or not sql.upper().startswith("CREATE TABLE"):
+            return False
+        try:
+            with translated(self._path):
+                found = self._sql.execute(f"PRAGMA table_xinfo({table})").fetchall()
+        except HTMError:
+            return False
+        return {*columns} <= {_plain(row[1]) for row in found if row[6] == 0}
+
+    def _pragma(self, name: str) -> Any:
+        with contextlib.suppress(HTMError), translated(self._path):
+            return self._sql.execute(f"PRAGMA {name}").fetchone()[0]
+        return None
+
+
+# What reading returns that came to an end, in place of the key at which it stopped.
+_END: Key = ("end",)
+
+
+class _Scan:
+    """One reading of a table, in pieces by its key."""
+
+    def __init__(self, sql: Connection, path: Path, source: str, table: _Table) -> None:
+        self._sql = sql
+        self._path = path
+        self._source = source
+        self._table = table
+        names = table.columns.split(", ")
+        self._places = [names.index(name) for name in table.key]
+        self._types = tuple({int: int, str: _Text}[table.types[place]] for place in self._places)
+        self.complete = True
+
+    def rows(self) -> Generator[Row, None, None]:
+        """Yield each row that can be read."""
+        low = yield from self._run(None, None, descending=False)
+        if low is _END:
+            return
+        self.complete = False
+        high = yield from self._run(low, None, descending=True)
+        if high is not _END and self._types == (int,):
+            yield from self._between(low[0] if low else 0, high[0] if high else _LAST_ID)
+
+    def _between(self, low: int, high: int) -> Generator[Row, None, None]:
+        """Yield what is readable between two ids at which reading stopped."""
+        gaps = deque([(low, high)])
+        for _ in range(_PROBES):
+            if not gaps:
+                return
+            low, high = gaps.popleft()
+            middle = (low + high) // 2
+            if middle == low:
+                continue
+            stopped = yield from self._run((middle - 1,), (high,), descending=False)
+            if stopped is not _END:
+                gaps.append((stopped[0] if stopped else middle, high))
+            stopped = yield from self._run((low,), (middle,), descending=True)
+            if stopped is not _END:
+                gaps.append((low, stopped[0] if stopped else middle))
+
+    def _run(self, low: Key | None, high: Key | None, *, descending: bool) -> Generator[Row, None, Key | None]:
+        """Yield the rows between two keys up to where reading fails; returns the last key then, else `_END`."""
+        count, last = self._table.rows_at_once, None
+        while True:
+            if descending:
+                rows = self._read(low, last or high, count, descending=True)
+            else:
+                rows = self._read(last or low, high, count, descending=False)
+            if rows is None:
+                if count == 1:
+                    return last
+                count = max(1, count // 8)
+                continue
+            for row in rows:
+                key = tuple(row[place] for place in self._places)
+                # In a damaged tree keys come in any order, and again and again.
+                if not all(map(isinstance, key, self._types)) or (last and (key >= last if descending else key <= last)):
+                    return last
+                last = key
+                yield row
+            if len(rows) < count:
+                return _END
+
+    def _read(self, low: Key | None, high: Key | None, count: int, *, descending: bool) -> list[Row] | None:
+        key = f"({', '.join(self._table.key)})"
+        given = f"({', '.join('?' if kind is int else 'CAST(? AS TEXT)' for kind in self._types)})"
+        bounds = [f"{key} {sign} {given}" for sign, bound in ((">", low), ("<", high)) if bound]
+        where = f" WHERE {' AND '.join(bounds)}" if bounds else ""
+        order = ", ".join(f"{name} DESC" if descending else name for name in self._table.key)
+        try:
+            with translated(self._path):
+                return self._sql.execute(
+                    f"SELECT {self._table.columns} FROM {self._source}{where} ORDER BY {order} LIMIT ?",  # noqa: S608 - our own names
+                    (*(low or ()), *(high or ()), count),
+                ).fetchall()
+        except HTMError:
+            return None
+
+
+def _plain(value: Any) -> Any:
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, _Text) else value
+
+
+def is_broken(value: Any) -> bool:
+    """Return whether a value is text that is not Unicode."""
+    if not isinstance(value, str) or value.isascii():
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
