@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-LONGEST = 300  # seconds that the tests of one run may take
+LONGEST = 300  # seconds that one build, and the tests of one run, may take
 
 CORE_AND_STORE = ("tests/core", "tests/store/test_threads.py")
 
@@ -56,13 +56,23 @@ RUNS = (
 )
 
 
+def failed(command: list[str], environment: dict[str, str]) -> bool:
+    """Run a command, and leave nothing of it running, however it ends."""
+    process = subprocess.Popen(command, env=environment, start_new_session=True)
+    try:
+        return process.wait(LONGEST) != 0
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
 def build(run: Run) -> dict[str, str]:
     """Build and install the package for a run, and return the environment in which Python loads it and reports go to files."""
     environment = os.environ | {"ANAM_SANITIZE": run.sanitizer, "ANAM_OPENMP": run.openmp}
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps", "--upgrade"]
-    subprocess.run(
-        [*pip, "--target", str(run.site), "."], env=environment | {"PIP_BUILD_CONSTRAINT": "constraints.txt"}, check=True
-    )
+    if failed([*pip, "--target", str(run.site), "."], environment | {"PIP_BUILD_CONSTRAINT": "constraints.txt"}):
+        sys.exit(f"{run.folder.name}: the core could not be built")
     # The sanitizer has to be there before anything is allocated: it is loaded first, the very one that the core is linked with.
     core = next(run.site.glob("anam_py/_core/scan.*.so"))
     linked = subprocess.run(["ldd", str(core)], capture_output=True, text=True, check=True).stdout  # noqa: S607
@@ -76,17 +86,6 @@ def build(run: Run) -> dict[str, str]:
         "PYTHONPATH": str(run.site),
         run.variable: f"{run.options}:log_path={run.folder / 'report'}",
     }
-
-
-def failed(command: list[str], environment: dict[str, str]) -> bool:
-    """Run a command, and leave nothing of it running, however it ends."""
-    process = subprocess.Popen(command, env=environment, start_new_session=True)
-    try:
-        return process.wait(LONGEST) != 0
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 def passes(run: Run) -> bool:
