@@ -90,8 +90,9 @@ def _copy_moment(engine: Engine, folder: Path, *, link: bool, progress: Progress
         for attempt in range(_ATTEMPTS):
             files.remove(catalog)
             with engine.catalog.reading() as reader, reader.frozen():
-                segments = reader.segments()  # first: a moment begins with the first query
+                found = reader.segments()  # first: a moment begins with the first query
                 reader.copy_to(catalog)
+            segments = sorted(found, key=lambda segment: -segment.last_id)  # the newest merge first
             try:
                 _copy_segments(engine.folder, folder, segments, link=link, progress=progress)
                 break
