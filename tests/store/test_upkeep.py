@@ -1,5 +1,11 @@
 """Looking after a store: flushing, merging, memory, benchmarks, profiles and figures."""
 
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +175,67 @@ def test_row_41_at_the_memory_limit_the_store_flushes_and_refuses_only_what_cann
     assert htm.get_memory_stats()["used_bytes"] <= 128 << 20
     with pytest.raises(MemoryError):  # it is the built-in one, too
         htm.store_embeddings([f"c {i}" for i in range(600)], np.broadcast_to(vector, (600, 65_536)))
+
+
+PUTS = int(os.environ.get("ANAM_TEST_PUTS", "20000"))
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(0)
+def test_row_41_single_puts_leave_few_pending_rows_and_a_short_log(
+    open_store: Any, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, int], None]
+) -> None:
+    rows_at_most = max(1_000, PUTS // 16)
+    monkeypatch.setattr(writer, "_FLUSH_ROWS", rows_at_most)
+    htm = open_store(durability="normal")
+    vectors = rows(rng, 1000)
+    pending = log = 0
+
+    def put(thread: int) -> None:
+        for i in range(thread, PUTS, 8):
+            htm.store_embedding(f"key {i}", vectors[i % 1000], {"n": i})
+
+    threads = [threading.Thread(target=put, args=(thread,)) for thread in range(8)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        time.sleep(0.02)
+        pending = max(pending, htm.stats()["pending_rows"])
+        log = max(log, (htm.storage_path / "catalog.sqlite-wal").stat().st_size)
+    assert 0 < pending <= rows_at_most + 1_024
+    assert log < 64 << 20
+    assert len(htm) == PUTS
+    assert len(htm.search_similar(V, 5, -1)) == 5
+    htm.compact()
+    assert (htm.storage_path / "catalog.sqlite-wal").stat().st_size == 0
+    record_property("single puts by eight threads", PUTS)
+
+
+LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_DATA, (400 << 20, 400 << 20))
+import numpy as np
+from anam_py import HTMCore
+count = 20_000
+rng = np.random.default_rng(0)
+rows = np.empty((count, 768), np.float32)
+with HTMCore(sys.argv[1]) as htm:
+    for start in range(0, 3 * count, count):
+        rng.standard_normal(dtype=np.float32, out=rows)
+        htm.store_embeddings([f"key {i}" for i in range(start, start + count)], rows)
+    assert htm.search_similar(rows[7], 1)[0][0] == f"key {2 * count + 7}"
+    htm.compact()
+with HTMCore(sys.argv[1], read_only=True) as htm:
+    assert htm.search_similar(rows[7], 1)[0][0] == f"key {2 * count + 7}"
+    print(len(htm))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a limit on anonymous memory")
+def test_row_41_a_store_is_filled_searched_and_merged_within_a_limit_on_memory(store_path: Path) -> None:
+    """Of 184 MB of rows the caller holds 61 at a time; interpreter, NumPy and threads take some 150 of the 400."""
+    ended = subprocess.run([sys.executable, "-c", LIMITED, store_path], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "60000\n"), ended.stderr
 
 
 def test_benchmarking_measures_and_leaves_the_store_as_it_was(store: HTMCore, store_path: Path) -> None:
