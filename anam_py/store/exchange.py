@@ -2,7 +2,9 @@
 
 import array
 import contextlib
+import dataclasses
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,8 @@ _ATTEMPTS = 5
 # So few that their metadata, of up to 1 MiB each, can be held together.
 _ROWS_AT_ONCE = 128
 _BATCH_BYTES = 32 << 20
+# Far beyond any number of versions, and leaves room to count on.
+_LAST_VERSION = 2**53
 
 
 def export(
@@ -210,7 +214,7 @@ def _batch(source: Source, columns: Columns, dimension: int) -> Batch:
     metadata = [{} if value is None else value for value in _decoded(source, columns, "metadata")]
     diff_ops = _decoded(source, columns, "diff_ops")
     try:
-        return intake.many(dimension, keys, vectors, metadata, diff_ops, texts)
+        batch = intake.many(dimension, keys, vectors, metadata, diff_ops, texts)
     except ValidationError:
         for number, (key, vector, *rest) in enumerate(zip(keys, vectors, metadata, diff_ops, texts, strict=True), first):
             try:
@@ -219,6 +223,16 @@ def _batch(source: Source, columns: Columns, dimension: int) -> Batch:
                 raise source.bad_row(number, str(error)) from None
         _refuse_duplicates(source, np.array([hash(key) for key in keys]))
         raise
+    if source.said is None:  # nobody knows what another tool's versions count
+        return batch
+    puts = []
+    for number, (put, version, timestamp) in enumerate(
+        zip(batch.puts, values["version"], values["timestamp"], strict=True), first
+    ):
+        if not (0 < version <= _LAST_VERSION and math.isfinite(timestamp)):
+            raise source.bad_row(number, f"its version is {version} and its timestamp {timestamp}")
+        puts.append(put._replace(version=version, timestamp=timestamp))
+    return dataclasses.replace(batch, puts=puts)
 
 
 def _decoded(source: Source, columns: Columns, name: str) -> list[Any]:

@@ -253,7 +253,8 @@ class Upkeep(Entries):
 
         All of the file is checked before anything is stored: one of `export` against the checksum that
         it carries, and every row as in `store_embedding`. Then the rows are stored in batches, each
-        wholly or not at all.
+        wholly or not at all. Those of `export` keep their timestamps, and their versions unless the key
+        has had as many here.
 
         Parameters
         ----------

@@ -8,6 +8,7 @@ import os
 import random
 import sqlite3
 import tempfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,11 +29,17 @@ CASES = int(os.environ.get("ANAM_TEST_EXAMPLES", "10"))
 
 
 def held(htm: HTMCore) -> dict[str, Any]:
-    """Return what a file keeps of each key."""
+    """Return what a file of any tool can hold of each key."""
     found = {}
     for key, (record, vector, _, text, _) in contents(htm).items():
         found[key] = (vector, record["metadata"], record["diff_ops"], text)
     return found
+
+
+def times(htm: HTMCore) -> dict[str, tuple[int, float]]:
+    """Return version and time of each key."""
+    records = [htm.get_embedding(key) for key in htm]
+    return {record["key"]: (record["version"], record["embedding"]["timestamp"]) for record in records}
 
 
 @pytest.fixture
@@ -108,6 +115,22 @@ def test_metadata_of_any_size_and_texts_come_back(store: HTMCore, file: Path, tm
     assert import_into(file, tmp_path / "other") == held(store)
 
 
+def test_imported_entries_keep_their_versions_and_times_and_count_on(
+    filled: HTMCore, file: Path, open_store: Any, tmp_path: Path
+) -> None:
+    filled.store_embedding("key 7", V, {})
+    filled.export(file)
+    other = open_store(tmp_path / "other")
+    other.import_(file)
+    assert times(other) == times(filled)
+    assert times(other)["key 7"][0] == 3
+    assert [version["version"] for version in other.history("key 7")] == [3]
+    other.store_embedding("key 7", W, {})
+    assert times(other)["key 7"][0] == 4
+    other.import_(file)
+    assert times(other)["key 7"] == (5, times(filled)["key 7"][1])
+
+
 @pytest.mark.parametrize("shards", [1, 2, 7])
 def test_a_store_comes_back_in_any_number_of_shards(filled: HTMCore, file: Path, tmp_path: Path, shards: int) -> None:
     assert filled.export(file) == 298
@@ -150,7 +173,7 @@ def test_keys_that_exist_are_overwritten_and_others_stay(filled: HTMCore, file: 
     other.store_embedding("mine", W, {})
     assert other.import_(file) == 298
     assert len(other) == 299
-    assert (held(other)["key 5"], other.get_embedding("key 5")["version"]) == (held(filled)["key 5"], 2)
+    assert (held(other)["key 5"], times(other)["key 5"][0]) == (held(filled)["key 5"], 2)
     assert [version["metadata"] for version in other.history("key 5")] == [{"old": True}, {"n": 5}]
 
 
@@ -573,6 +596,22 @@ def test_damage_to_a_page_is_found_in_a_file_of_another_tool_that_has_checksums(
     with pytest.raises(ValidationError, match="no Parquet file, or damaged"):
         store.import_(file)
     assert len(store) == 0
+
+
+@pytest.mark.parametrize(("version", "timestamp"), [(0, 1.0), (-1, 1.0), (2**63 - 1, 1.0), (1, float("nan")), (1, float("inf"))])
+def test_versions_and_times_that_cannot_be_are_refused(store: HTMCore, file: Path, version: int, timestamp: float) -> None:
+    vectors = [V, W]
+    made = [
+        parquet.Row(f"key {i}", vectors[i], "{}", None, None, (7, version)[i], (1.5, timestamp)[i], zlib.crc32(vectors[i]))
+        for i in range(2)
+    ]
+    file.write_bytes(b"".join(parquet.write(made, 4)))
+    with pytest.raises(ValidationError, match=r"row 1 .*its version is"):
+        store.import_(file)
+    assert len(store) == 0
+    file.write_bytes(b"".join(parquet.write(made[:1], 4)))
+    store.import_(file)
+    assert times(store) == {"key 0": (7, 1.5)}
 
 
 def test_what_a_file_says_of_itself_must_be_so(filled: HTMCore, file: Path, store_path: Path, tmp_path: Path) -> None:
