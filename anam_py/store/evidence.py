@@ -57,7 +57,7 @@ class SegmentFile:
 
     @property
     def name(self) -> str:
-        """Its folder and name."""
+        """Folder and name."""
         return f"{self.path.parent.name}/{self.path.name}"
 
     @property
@@ -67,7 +67,7 @@ class SegmentFile:
 
     @property
     def replaces(self) -> list[str]:
-        """Names of the files that it was merged from, as far as it was asked."""
+        """What it was merged from, if the loader was asked."""
         return self.structure.replaces if isinstance(self.structure, Structure) else []
 
     def open(self) -> Fragments:

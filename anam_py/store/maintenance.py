@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from anam_py.exceptions import HTMError
-from anam_py.store import evidence, recovery, text
+from anam_py.store import evidence, recovery, text, wal
 from anam_py.store.batch import shard_of
 from anam_py.store.engine import Engine, ReadingEngine, load_snapshot
 from anam_py.store.loader import Structure
@@ -83,17 +83,23 @@ def verify_folder(folder: Path, *, deep: bool = True, resting: bool) -> list[Pro
         Empty for a healthy store.
     """
     log_is_empty = recovery.log_is_empty(folder)  # asked first, a reader makes an empty one
+    log = folder / f"{recovery.CATALOG}-wal"
+    problems: list[Problem] = []
     try:
+        if resting and wal.loses_commits(log):
+            problems.append(Problem("error", log.name, "it is damaged: it holds commits that SQLite overlooks"))
         engine = ReadingEngine(folder)
     except HTMError as error:
-        return [Problem("error", folder.name, str(error)), *_file_problems(folder, deep=deep)]
+        return [*problems, Problem("error", folder.name, str(error)), *_file_problems(folder, deep=deep)]
     with contextlib.closing(engine):
         try:
-            problems = verify(engine, deep=deep)
-            with engine.catalog.reading() as reader:
-                return problems + list(_orphans(folder, reader, log_is_empty=log_is_empty)) if resting else problems
+            problems += verify(engine, deep=deep)
+            if resting:
+                with engine.catalog.reading() as reader:
+                    problems += _orphans(folder, reader, log_is_empty=log_is_empty)
         except HTMError as error:
-            return [Problem("error", recovery.CATALOG, str(error))]
+            problems.append(Problem("error", recovery.CATALOG, str(error)))
+    return problems
 
 
 def _file_problems(folder: Path, *, deep: bool) -> Iterator[Problem]:

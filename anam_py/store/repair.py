@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from anam_py.exceptions import HTMError
-from anam_py.store import evidence, files, identity, maintenance, recovery, schema
+from anam_py.store import evidence, files, identity, maintenance, recovery, schema, wal
 from anam_py.store.catalog import Catalog
 from anam_py.store.engine import ReadingEngine
 from anam_py.store.fragments import copy_readable
@@ -24,7 +24,6 @@ from anam_py.store.rebuild import Rebuild, Rebuilt
 from anam_py.store.recovery import Marker
 from anam_py.store.salvage import SalvagedCatalog
 
-_NOTHING = Rebuilt(Path(), 0, 0, [], [])
 # A user_version beyond is no later format, but damage.
 _LAST_FORMAT = 999
 
@@ -103,10 +102,11 @@ class _Repairing:
             self._actions.append("finished the repair that was interrupted")
         log_is_empty = recovery.log_is_empty(self._folder)
         found = maintenance.verify_folder(self._folder, resting=True)
-        rebuilt = _NOTHING
         if any(problem.severity == "error" for problem in found):
             rebuilt = self._rebuild(log_is_empty=log_is_empty)
-        set_aside = [self._set_aside(path) for path in rebuilt.set_aside or self._orphans(found)]
+        else:  # what a crash has left at most
+            rebuilt = Rebuilt(Path(), 0, 0, [self._folder / problem.where for problem in found], [])
+        set_aside = [self._set_aside(path) for path in rebuilt.set_aside]
         if left := maintenance.verify_folder(self._folder, resting=True):
             problems = "; ".join(f"{where}: {what}" for _, where, what in left[:10])
             raise HTMError(f"{str(self._folder)!r} could not be repaired, {len(left)} problems are left: {problems}")
@@ -152,20 +152,16 @@ class _Repairing:
 
     @contextlib.contextmanager
     def _old_catalog(self, place: Path) -> Iterator[SalvagedCatalog | None]:
-        """Give what can be read of the copy of the catalog; None if there is none."""
-        path = place / recovery.CATALOG
+        """Give what can be read of the copy of the catalog and its log; None if there is none."""
+        path, log = place / recovery.CATALOG, place / f"{recovery.CATALOG}-wal"
+        if log.exists() and Catalog(path).log_belongs():
+            wal.apply(log, path)
         if not path.exists() or not path.stat().st_size:
             yield None
             return
-        try:
-            Catalog(path).check_files()
-            alone = False
-        except HTMError:  # its log is another catalog's
-            alone = True
-        with SalvagedCatalog(path, alone=alone) as old:
+        with SalvagedCatalog(path) as old:
             _refuse_newer(old)
             yield old
-        files.remove(place / f"{recovery.CATALOG}-shm")
 
     def _identity(self, written: Marker | None, recorded: Marker | None, old: SalvagedCatalog | None) -> Marker:
         if written is not None and written == recorded:
@@ -208,9 +204,6 @@ class _Repairing:
         files.sync_folder(path.parent)
         return target.name
 
-    def _orphans(self, found: list[Problem]) -> list[Path]:
-        return [self._folder / problem.where for problem in found if problem.severity == "warning"]
-
 
 def _require_store(folder: Path) -> None:
     """Raise HTMError unless there is, or was, a store of ours."""
@@ -220,7 +213,7 @@ def _require_store(folder: Path) -> None:
         if (folder / recovery.MARKER).exists() or (folder / recovery.REPAIRED).exists() or recovery.segment_files(folder):
             return
         if catalog.is_file() and catalog.stat().st_size:
-            with SalvagedCatalog(catalog, alone=True) as found:
+            with SalvagedCatalog(catalog) as found:
                 if found.is_ours():
                     return
     raise HTMError(f"there is no store at {str(folder)!r} to repair; give the path of one")

@@ -70,9 +70,7 @@ class SalvagedCatalog:
     Parameters
     ----------
     path : pathlib.Path
-        The database, with its WAL beside it if that belongs to it.
-    alone : bool
-        Whether to read it without the WAL.
+        The database; what there is of its log must be in it already.
 
     Attributes
     ----------
@@ -80,11 +78,11 @@ class SalvagedCatalog:
         Tables of which something could not be read, so far.
     """
 
-    def __init__(self, path: Path, *, alone: bool = False) -> None:
+    def __init__(self, path: Path) -> None:
         self.incomplete: set[str] = set()
         self._path = path
         with translated(path):
-            self._sql: Connection = connect(f"{path.as_uri()}?mode=ro{'&immutable=1' if alone else ''}")
+            self._sql: Connection = connect(f"{path.as_uri()}?mode=ro&immutable=1")
         self._sql.execute("PRAGMA writable_schema = ON")  # else nothing is read of a file that was cut off
         self._sql.setlimit(_LIMIT_LENGTH, _LONGEST_BYTES)
         self._sql.text_factory = _Text

@@ -293,7 +293,7 @@ class Upkeep(Entries):
     import_async = async_twin(import_)
 
     async def verify_async(self: "Upkeep | str | os.PathLike[str]", *, deep: bool = True) -> list[Problem]:
-        """Asynchronous form of :meth:`verify`: the work runs in the thread pool.
+        """Do what :meth:`verify` does, in the thread pool.
 
         Parameters
         ----------
@@ -308,7 +308,7 @@ class Upkeep(Entries):
         return await run(Upkeep.verify, self, deep=deep)
 
     async def repair_async(self: "Upkeep | str | os.PathLike[str]") -> Repair:
-        """Asynchronous form of :meth:`repair`: the work runs in the thread pool.
+        """Do what :meth:`repair` does, in the thread pool.
 
         Returns
         -------
