@@ -94,12 +94,13 @@ def async_twin(
         A coroutine function named like the method, with ``_async`` appended.
     """
     name = method.__name__
+    form = f"{name.rstrip('_')}_async"
 
     @functools.wraps(method)
     async def twin(self: Owner, /, *args: P.args, **kwargs: P.kwargs) -> R:
         return cast("R", await run(getattr(self, name), *args, **kwargs))
 
-    twin.__name__ = f"{name}_async"
-    twin.__qualname__ = f"{method.__qualname__}_async"
+    twin.__name__ = form
+    twin.__qualname__ = f"{method.__qualname__.removesuffix(name)}{form}"
     twin.__doc__ = f"Asynchronous form of :meth:`{name}`: the work runs in the thread pool.\n\n{inspect.getdoc(method) or ''}"
     return twin

@@ -9,7 +9,7 @@ about: the writer publishes one after each commit, a reader reloads when the cat
 import contextlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -79,6 +79,18 @@ class Engine:
                 f"the catalog and the segments of {str(self.folder)!r} do not agree; run verify() to see "
                 "where, and restore a copy of the folder"
             ) from None
+
+    @contextlib.contextmanager
+    def moment(self) -> Iterator[tuple[Snapshot, Reader]]:
+        """Hold on to one committed moment, for work that is long: a snapshot, and a reader that sees the same."""
+        for attempt in range(_ATTEMPTS):
+            known = self.snapshot()
+            with self.catalog.reading() as reader, reader.frozen():
+                snapshot, _ = load_snapshot(self, reader, known)
+                # A merge may have removed a file since its row was read; what replaced it is in the next moment.
+                if attempt + 1 == _ATTEMPTS or all(reason != VANISHED for _, reason in snapshot.missing):
+                    yield snapshot, reader
+                    return
 
     def mean_field(self, snapshot: Snapshot) -> NDArray[np.float32]:
         """Return the normalised mean of a snapshot's unit vectors, shape (D,); zero where it vanishes."""

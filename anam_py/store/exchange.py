@@ -1,7 +1,6 @@
 """Export and import: between a store and Parquet files."""
 
 import array
-import contextlib
 import dataclasses
 import json
 import math
@@ -17,7 +16,7 @@ from anam_py.exceptions import HTMError, ValidationError
 from anam_py.store import files, intake, parquet
 from anam_py.store.backup import Progress
 from anam_py.store.batch import Batch
-from anam_py.store.engine import VANISHED, Engine, Moved, load_snapshot
+from anam_py.store.engine import Engine, Moved
 from anam_py.store.filters import Condition
 from anam_py.store.parquet import Columns, Row, Source
 from anam_py.store.queries import Scope
@@ -78,24 +77,11 @@ def export(
             raise HTMError(f"{str(path)!r} is there already; give another path, or overwrite=True to replace it")
     except (OSError, RuntimeError) as error:  # too long a name, or a loop of symbolic links
         raise HTMError(f"no file can be written to {str(path)!r}: {error}; give another path") from error
-    with _moment(engine) as (snapshot, reader):
+    with engine.moment() as (snapshot, reader):
         chosen = _chosen(engine, snapshot, reader, where)
         rows = _rows(chosen, reader, progress)
         files.write_file(path, parquet.write(rows, engine.marker.dimension))
     return chosen.live
-
-
-@contextlib.contextmanager
-def _moment(engine: Engine) -> Iterator[tuple[Snapshot, Reader]]:
-    """Hold on to one committed moment: a snapshot, and a reader that sees the same."""
-    for attempt in range(_ATTEMPTS):
-        known = engine.snapshot()
-        with engine.catalog.reading() as reader, reader.frozen():
-            snapshot, _ = load_snapshot(engine, reader, known)
-            # A merge may have removed a file since its row was read; what replaced it is in the next moment.
-            if attempt + 1 == _ATTEMPTS or all(reason != VANISHED for _, reason in snapshot.missing):
-                yield snapshot, reader
-                return
 
 
 def _chosen(engine: Engine, snapshot: Snapshot, reader: Reader, where: Condition | None) -> Snapshot:

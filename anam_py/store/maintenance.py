@@ -10,7 +10,7 @@ import numpy as np
 from anam_py.exceptions import HTMError
 from anam_py.store import evidence, recovery, text, wal
 from anam_py.store.batch import shard_of
-from anam_py.store.engine import Engine, ReadingEngine, load_snapshot
+from anam_py.store.engine import Engine, ReadingEngine
 from anam_py.store.loader import Structure
 from anam_py.store.records import damage, vector_crc
 from anam_py.store.snapshot import SegmentBlock, Snapshot
@@ -54,9 +54,7 @@ def verify(engine: Engine, *, deep: bool = True) -> list[Problem]:
     """
     engine.check_usable()
     orphans = [Problem("warning", path, "no segment of the catalog") for path in engine.orphans()]
-    known = engine.snapshot()
-    with engine.catalog.reading() as reader, reader.frozen():
-        snapshot, _ = load_snapshot(engine, reader, known)
+    with engine.moment() as (snapshot, reader):
         return [
             *_told(_catalog_problems(reader, deep=deep)),
             *_segment_problems(snapshot, deep=deep),

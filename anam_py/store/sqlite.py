@@ -14,7 +14,7 @@ from anam_py.store import filters
 
 Connection = sqlite3.Connection
 
-_BUSY_SECONDS = 5.0
+BUSY_MILLISECONDS = 5_000
 _WAL_LIMIT_BYTES = 64 << 20
 _BUSY = getattr(sqlite3, "SQLITE_BUSY", 5)
 _FULL = getattr(sqlite3, "SQLITE_FULL", 13)
@@ -60,7 +60,7 @@ def connect(source: str) -> Connection:
     connection = sqlite3.connect(
         source,
         uri=True,
-        timeout=_BUSY_SECONDS,
+        timeout=BUSY_MILLISECONDS / 1000,
         isolation_level=None,
         check_same_thread=False,
     )

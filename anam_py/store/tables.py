@@ -12,7 +12,7 @@ from anam_py.store import indexing, schema, text
 from anam_py.store.filters import Condition
 from anam_py.store.records import damage
 from anam_py.store.rows import Entry, File, Segment, Version
-from anam_py.store.sqlite import Connection, connect, translated
+from anam_py.store.sqlite import BUSY_MILLISECONDS, Connection, connect, translated
 
 _CHUNK = 10_000
 _MOST_ROWS = 2**63 - 1
@@ -446,7 +446,11 @@ class Writer(Reader):
     def checkpoint(self, mode: str) -> None:
         """Move the WAL's pages to the database, as far as readers allow; "TRUNCATE" also empties it."""
         with translated(self._path):
-            busy, pages, moved = self.sql.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+            self.sql.execute("PRAGMA busy_timeout = 0")  # writers need not wait for a reader that takes its time
+            try:
+                busy, pages, moved = self.sql.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+            finally:
+                self.sql.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
         self._commits, self._changes = 0, self.sql.total_changes
         if not busy and pages == moved:
             self._new_era = True

@@ -23,7 +23,7 @@ from remote import Remote
 from stores import V, W, contents, merge_in_the_background, rows, segment_files
 
 from anam_py.exceptions import HTMError, ValidationError
-from anam_py.store import HTMCore, exchange, parquet
+from anam_py.store import HTMCore, engine, exchange, parquet
 
 CASES = int(os.environ.get("ANAM_TEST_EXAMPLES", "10"))
 
@@ -242,20 +242,21 @@ def test_a_segment_that_was_merged_away_meanwhile_is_no_damage(
     filled.store_embedding("late", V, {})
     path, expected = filled.storage_path, held(filled)
     filled.close()
-    load = exchange.load_snapshot
+    load = engine.load_snapshot
     merges: list[int] = []
     with Remote(path) as other, HTMCore(path, read_only=True) as reading:
         other("[htm.store_embedding('key 1', [1, 2, 3, 4], {}), htm.flush()]")
         other("[htm.delete('key 1'), htm.store_embedding('late', [1, 2, 3, 4], {})]")
 
-        def after_a_merge(engine: Any, reader: Any, known: Any) -> Any:
+        def after_a_merge(of: Any, reader: Any, known: Any) -> Any:
             reader.segments()  # the moment begins
             if not merges:
                 other("[htm.flush(), __import__('stores').merge_in_the_background(htm)]")
                 merges.append(len(segment_files(path)))
-            return load(engine, reader, None)
+            return load(of, reader, None)
 
-        monkeypatch.setattr(exchange, "load_snapshot", after_a_merge)
+        assert "key 1" not in reading  # it has seen what there was until now
+        monkeypatch.setattr(engine, "load_snapshot", after_a_merge)
         reading.export(file)
     assert merges
     assert import_into(file, tmp_path / "other").keys() == expected.keys()

@@ -97,6 +97,20 @@ def test_figures_say_what_could_be_given_back(open_store: Any, rng: np.random.Ge
     assert htm.stats()["reclaimable_bytes"] == htm.stats()["fragmentation"] == 0
 
 
+def test_compacting_waits_for_no_reader(store: HTMCore, rng: np.random.Generator) -> None:
+    """Nor does a put that comes meanwhile; the log is emptied the next time."""
+    store.store_embeddings([f"key {i}" for i in range(50)], rows(rng, 50))
+    log = store.storage_path / "catalog.sqlite-wal"
+    with store._engine.moment() as (_, reader):
+        store.compact()
+        store.store_embedding("later", V, {})
+        assert log.stat().st_size > 0
+        assert reader.count() == 50
+    store.compact()
+    assert log.stat().st_size == 0
+    assert len(store) == 51
+
+
 def test_segments_of_full_size_are_not_merged_further(store: HTMCore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(merge, "FULL_BYTES", 6000)
     monkeypatch.setattr(merge, "LARGEST_BYTES", 12000)
