@@ -1,6 +1,7 @@
 """What waits for the writer thread, and who waits for it."""
 
 import queue
+import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -11,22 +12,47 @@ from anam_py.store.batch import Batch
 
 # Batches above this many rows go straight to segments, and so never share a transaction.
 BULK_ROWS = 1_000
-# Callers beyond this wait for a place: what is queued stays bounded.
-_MOST_WAITING = 1_024
 
 
-@dataclass(slots=True)
 class Write:
-    """A batch to commit; its result is the number of keys that its deletes found."""
+    """A batch to commit, and the caller's way to wait for it: a Future takes twice as long to wake somebody.
 
-    batch: Batch
-    future: Future[int] = field(default_factory=Future)
-    deleted: int = 0
+    Parameters
+    ----------
+    batch : Batch
+        What to commit.
+
+    Attributes
+    ----------
+    deleted : int
+        How many keys its deletes have found.
+    """
+
+    __slots__ = ("_done", "_error", "batch", "deleted")
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+        self.deleted = 0
+        self._error: BaseException | None = None
+        self._done = threading.Lock()
+        self._done.acquire()
 
     @property
     def is_bulk(self) -> bool:
         """Whether it goes straight to segments."""
         return len(self.batch.puts) > BULK_ROWS
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Let the caller go on: the batch is committed, or `error` says why it is not."""
+        self._error = error
+        self._done.release()
+
+    def wait(self) -> int:
+        """Wait for the end; returns how many keys its deletes have found, or raises why it was not committed."""
+        self._done.acquire()
+        if self._error is not None:
+            raise self._error
+        return self.deleted
 
 
 @dataclass(slots=True)
@@ -47,14 +73,17 @@ class Job:
 
 
 class WorkQueue:
-    """Jobs and writes in their order; writes that wait together come out together."""
+    """Jobs and writes in their order; writes that wait together come out together.
+
+    Whoever puts something here waits for it, so that it is never longer than there are callers.
+    """
 
     def __init__(self) -> None:
-        self._queue: queue.Queue[Write | Job | None] = queue.Queue(_MOST_WAITING)
+        self._queue: queue.SimpleQueue[Write | Job | None] = queue.SimpleQueue()
         self._taken: deque[Write | Job | None] = deque()
 
     def put(self, item: Write | Job | None) -> None:
-        """Add an item, waiting for a place; None ends the queue."""
+        """Add an item; None ends the queue."""
         self._queue.put(item)
 
     def take(self) -> list[Write] | Job | None:

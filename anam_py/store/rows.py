@@ -9,7 +9,8 @@ from anam_py.exceptions import HTMError
 
 SEGMENT_NAME = re.compile(r"seg-\d+-[0-9a-f]{8}\.h5")
 
-_Types = tuple[type | tuple[type, ...], ...]
+# The types of a row's values, in each way that they can be.
+_Types = frozenset[tuple[type, ...]]
 
 
 class Entry(NamedTuple):
@@ -83,14 +84,14 @@ class File(NamedTuple):
     reason: str
 
 
-_ENTRY: _Types = (int, str, int, int, int, str, int, (str, NoneType), int, float)
-_VERSION: _Types = (str, int, int, str, int, (str, NoneType), int, float)
-_SEGMENT: _Types = (int, int, str, int, int, int, dict, int, int)
+_ENTRY: _Types = frozenset((int, str, int, int, int, str, int, ops, int, float) for ops in (str, NoneType))
+_VERSION: _Types = frozenset((str, int, int, str, int, ops, int, float) for ops in (str, NoneType))
+_SEGMENT: _Types = frozenset([(int, int, str, int, int, int, dict, int, int)])
 _LAST_SHARD = 9_999
 
 
 def _typed(row: tuple[Any, ...], types: _Types, table: str) -> tuple[Any, ...]:
-    if not all(map(isinstance, row, types)):
+    if tuple(map(type, row)) not in types:
         raise _damaged(table, row)
     return row
 

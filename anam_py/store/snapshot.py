@@ -175,7 +175,9 @@ class Snapshot:
 
     def with_pending(self, pending: Block) -> "Snapshot":
         """Return this snapshot with another pending block, its dead rows still dead."""
-        return Snapshot(self.segments, pending.without(self.pending.dead_ids), self.missing)
+        if self.pending.alive is not None:
+            pending = pending.without(self.pending.dead_ids)
+        return Snapshot(self.segments, pending, self.missing)
 
     def with_segments(self, added: Iterable[SegmentBlock], removed: Collection[int]) -> "Snapshot":
         """Return this snapshot with some segments (by their catalog id) replaced by others."""

@@ -6,7 +6,6 @@ The only importer of sqlite3.
 import contextlib
 import sqlite3
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 from anam_py.exceptions import HTMError
@@ -29,30 +28,44 @@ class CatalogSyncError(HTMError):
     """The operating system could not sync the catalog."""
 
 
-@contextlib.contextmanager
-def translated(path: Path) -> Iterator[None]:
-    """Raise SQLite's errors as HTMErrors that say what to do."""
-    try:
-        yield
-    except UnicodeDecodeError as error:  # of a message that quotes a damaged schema, say
-        raise HTMError(f"catalog {str(path)!r}: {error}; the catalog is damaged, restore a copy of the folder") from error
-    except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", None)
-        if code in _IOERR_FSYNC:
-            raise CatalogSyncError(f"syncing {str(path)!r} failed: {error}") from error
-        if code == _FULL:
-            advice = "the disk is full; free some space and try again, the store stays usable"
-        elif code is not None and code & 0xFF == _BUSY:
-            advice = "another process holds the catalog; try again"
-        elif isinstance(error, sqlite3.ProgrammingError) and "closed" in str(error):
-            advice = "the store was closed while the call was running"
-        elif isinstance(error, sqlite3.OperationalError) and "decode" not in str(error):
-            advice = f"{error}; check the disk and the permissions of the folder"
-        elif isinstance(error, sqlite3.DatabaseError):
-            advice = f"{error}; the catalog is damaged, restore a copy of the folder, or store anew"
-        else:
-            advice = str(error)
-        raise HTMError(f"catalog {str(path)!r}: {advice}") from error
+def translated(path: Path) -> contextlib.AbstractContextManager[None]:
+    """Raise SQLite's errors inside as HTMErrors that say what to do."""
+    return _Translator(path)
+
+
+class _Translator:
+    """What `translated` gives: a generator would take longer to enter than many a query takes."""
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, (sqlite3.Error, UnicodeDecodeError)):
+            raise _translation(self._path, error) from error
+
+
+def _translation(path: Path, error: sqlite3.Error | UnicodeDecodeError) -> HTMError:
+    code = getattr(error, "sqlite_errorcode", None)
+    if code in _IOERR_FSYNC:
+        return CatalogSyncError(f"syncing {str(path)!r} failed: {error}")
+    if code == _FULL:
+        advice = "the disk is full; free some space and try again, the store stays usable"
+    elif code is not None and code & 0xFF == _BUSY:
+        advice = "another process holds the catalog; try again"
+    elif isinstance(error, sqlite3.ProgrammingError) and "closed" in str(error):
+        advice = "the store was closed while the call was running"
+    elif isinstance(error, sqlite3.OperationalError) and "decode" not in str(error):
+        advice = f"{error}; check the disk and the permissions of the folder"
+    elif isinstance(error, sqlite3.DatabaseError | UnicodeDecodeError):  # which may be of a message that quotes a damaged schema
+        advice = f"{error}; the catalog is damaged, restore a copy of the folder, or store anew"
+    else:
+        advice = str(error)
+    return HTMError(f"catalog {str(path)!r}: {advice}")
 
 
 def connect(source: str) -> Connection:

@@ -27,7 +27,7 @@ from anam_py.store.jobs import BULK_ROWS, Job, WorkQueue, Write
 from anam_py.store.lock import StoreLock
 from anam_py.store.rows import Entry, Segment
 from anam_py.store.segment import MappedSegment
-from anam_py.store.snapshot import Block, PendingRows, SegmentBlock, Snapshot
+from anam_py.store.snapshot import A, Block, PendingRows, SegmentBlock, Snapshot
 from anam_py.store.sqlite import CatalogSyncError
 from anam_py.store.tables import Reader
 from anam_py.store.threads import Beside, interpreter_ends
@@ -117,7 +117,7 @@ class WritingEngine(Engine):
         self._make_room(batch)
         write = Write(batch)
         self._submit(write)
-        return write.future.result()
+        return write.wait()
 
     def run(self, function: Callable[[], T]) -> T:
         """Return ``function()``, called in the writer thread between two commits."""
@@ -250,13 +250,13 @@ class WritingEngine(Engine):
         except BaseException as error:  # noqa: BLE001 - goes to those who wait for it
             if self.breaks(error) or len(group) == 1:
                 for write in group:
-                    write.future.set_exception(error)
+                    write.end(error)
             else:  # a bad item never fails its neighbours
                 for write in group:
                     self._commit([write])
         else:
             for write in group:
-                write.future.set_result(write.deleted)
+                write.end()
 
     def _transact(self, group: Sequence[Write]) -> None:
         changes = Changes(self._writer, self.marker.shards, self._next_id)
@@ -317,7 +317,7 @@ class WritingEngine(Engine):
         """Let every later call see what has been committed."""
         snapshot = self._snapshot
         if changes.added:
-            self._pending.append(changes.added, np.concatenate(changes.vectors), np.concatenate(changes.norms))
+            self._pending.append(changes.added, _joined(changes.vectors), _joined(changes.norms))
             snapshot = snapshot.with_pending(self._pending.block())
         if changes.segments:
             snapshot = snapshot.with_segments(changes.segments, ())
@@ -487,3 +487,7 @@ class WritingEngine(Engine):
 
     def _bulk_bytes(self) -> int:
         return min(merge.FULL_BYTES, (config.current().memory_limit_mb << 20) // 8)
+
+
+def _joined(parts: Sequence[NDArray[A]]) -> NDArray[A]:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
