@@ -1,4 +1,4 @@
-"""The compiled core: exact top-k, resonance, and tokens, as functions of NumPy arrays.
+"""The compiled core: exact top-k, resonance, checksums and tokens, as functions of NumPy arrays.
 
 This is the only importer of the extension modules, and owns what they leave to it: contiguity, empty input, and the
 number of threads. Its arguments have been validated (``anam_py._validation``).
@@ -8,6 +8,7 @@ number of threads. Its arguments have been validated (``anam_py._validation``).
     norms, scores, top_k ──► scan.pyx ──► simd.h (one table of instruction sets)
     mean_field, resonance ─► resonance.pyx
     subtokens, lexemes, hash_tokens ─► tokens.pyx
+    row_crcs ──────────────► checksum.pyx
 """
 
 import contextlib
@@ -39,6 +40,7 @@ def _patient_threads() -> Iterator[None]:
 
 try:
     with _patient_threads():
+        import anam_py._core.checksum as _checksum
         import anam_py._core.resonance as _resonance
         import anam_py._core.scan as _scan
         import anam_py._core.tokens as _tokens
@@ -59,6 +61,7 @@ __all__ = [
     "norms",
     "pair_cosine",
     "resonance",
+    "row_crcs",
     "scores",
     "simd_level",
     "simd_levels",
@@ -157,6 +160,26 @@ def norms(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
     out = np.empty(len(vectors))
     if len(vectors):
         _scan.norms(np.ascontiguousarray(vectors), out)
+    return out
+
+
+def row_crcs(vectors: NDArray[np.float32], *, threads: int = 1) -> NDArray[np.uint32]:
+    """Give the CRC-32 of each row's bytes, as zlib computes it.
+
+    Parameters
+    ----------
+    vectors : float32 ndarray of shape (n, D)
+        C-contiguous.
+    threads : int, default 1
+        How many threads may work on it.
+
+    Returns
+    -------
+    uint32 ndarray of shape (n,)
+    """
+    out = np.empty(len(vectors), np.uint32)
+    if len(vectors):
+        _checksum.row_crcs(vectors.view(np.uint8), out, _threads_for(vectors.nbytes, threads))
     return out
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from anam_py import _core, _validation
+from anam_py import _core, _validation, config
 from anam_py.exceptions import ValidationError
 from anam_py.store import jobs
 from anam_py.store.batch import Batch, Put
@@ -53,10 +53,11 @@ def many(
     metadata = _column(metadata, len(names), "metadata")
     diff_ops = _column(diff_ops, len(names), "diff_ops")
     texts = _column(texts, len(names), "texts")
+    crcs = _core.row_crcs(vectors, threads=config.current().thread_pool_size).tolist()
     puts = [
         Put(
             key=key,
-            crc=vector_crc(vectors[i]),
+            crc=crcs[i],
             metadata="{}" if metadata is None else _validation.encode_metadata(metadata[i], f"metadata[{i}]"),
             diff_ops=None if diff_ops is None else _validation.check_diff_ops(diff_ops[i], f"diff_ops[{i}]"),
             text=None if texts is None else _validation.check_text(texts[i], f"texts[{i}]"),

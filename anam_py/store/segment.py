@@ -17,6 +17,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from anam_py import _core
 from anam_py.exceptions import HTMError
 from anam_py.store import files, hdf5
 from anam_py.store.rows import Entry, Segment
@@ -290,8 +291,7 @@ class MappedSegment:
 
     def is_sound(self) -> bool:
         """Return whether every vector has its checksum."""
-        crcs: NDArray[np.uint32] = self._array("crc", self.segment.rows)
-        return all(zlib.crc32(vector.data) == crc for vector, crc in zip(self.vectors, crcs.tolist(), strict=True))
+        return np.array_equal(_core.row_crcs(self.vectors), self._array("crc", self.segment.rows))
 
     def _array(self, name: str, count: int) -> NDArray[Any]:
         dtype = np.dtype(TYPES[name])
