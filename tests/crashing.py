@@ -136,6 +136,13 @@ def back_up(path: str, target: str, *, link: bool = False, kill_at: int | None =
         _say(f"steps {steps.count}")
 
 
+def repair(path: str, kill_at: int | None = None) -> None:
+    """Repair a store."""
+    steps = _Steps(kill_at)
+    HTMCore.repair(path)
+    _say(f"steps {steps.count}")
+
+
 def _prefix(name: int, threads: int) -> str:
     return f"{name}/" if threads > 1 else ""
 

@@ -34,8 +34,10 @@ class SegmentFile:
 
     Attributes
     ----------
-    structure : Structure or str
-        What the strict loader says, or why it refused the file; only for a file that the catalog does not vouch for.
+    openable : bool
+        Whether it is a file that can be opened.
+    structure : Structure or str or None
+        What the strict loader says, or why it refused the file; None if it was not asked.
     segment : Segment, optional
         What a catalog has to list if the file is kept as it is; None if it must not be.
     ids, crcs, sound : ndarray of shape (n,)
@@ -46,7 +48,8 @@ class SegmentFile:
     shard: int
     state: str
     listed: Segment | None = None
-    structure: Structure | str = "it was not asked"
+    structure: Structure | str | None = None
+    openable: bool = True
     crc: int = -1
     bytes: int = 0
     shape: Shape | None = None
@@ -106,6 +109,7 @@ def look_at(found: list[SegmentFile], *, ask_all: bool) -> list[SegmentFile]:
             file.crc, file.bytes = file_crc(file.path)
         except HTMError as error:
             file.structure = str(error)
+            file.openable = False
         else:
             opened.append(file)
     asked = [file for file in opened if ask_all or not file.vouched_for]
@@ -127,14 +131,16 @@ def examine(file: SegmentFile, marker: recovery.Marker, take: Callable[[Piece], 
     take : callable
         Gets every piece; again and otherwise, where the catalog and the file disagree on where the rows are.
     """
+    if not file.openable:
+        return
     best = None
     if (listed := _shape_as_listed(file.listed, marker.dimension)) is not None:
         best = _read(file, listed, marker.shards, take)
         if best.fits and _is_as_listed(file, best):
             _fill(file, best, marker)
             return
-        if not isinstance(file.structure, Structure):
-            file.structure = loader.structures([file.path])[file.path]
+    if file.structure is None:
+        file.structure = loader.structures([file.path])[file.path]
     found = file.structure
     if isinstance(found, Structure) and found.dimension == marker.dimension:
         shape = Shape(found.rows, found.dimension, found.layout)

@@ -20,7 +20,7 @@ from anam_py._json import MAX_METADATA_BYTES
 from anam_py._validation import MAX_KEY_BYTES
 from anam_py.exceptions import HTMError
 from anam_py.store import files
-from anam_py.store.records import metadata_crc, vector_crc
+from anam_py.store.records import metadata_crc
 from anam_py.store.segment import TYPES
 
 _ROWS_AT_ONCE = 4_096
@@ -98,7 +98,7 @@ class Fragments:
 
     def _piece(self, start: int, stop: int) -> Piece:
         vectors = self._vectors(start, stop)
-        crcs = np.fromiter((vector_crc(vector) for vector in vectors), np.uint32, len(vectors))
+        crcs = _core.row_crcs(vectors)
         ids, versions = self._numbers("ids", start, stop), self._numbers("versions", start, stop)
         timestamps, mcrcs = self._numbers("timestamps", start, stop), self._numbers("mcrc", start, stop)
         keys = self._strings("keys", start, stop, MAX_KEY_BYTES)

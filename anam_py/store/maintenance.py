@@ -105,7 +105,7 @@ def _file_problems(folder: Path, *, deep: bool) -> Iterator[Problem]:
     for file in evidence.survey(folder, [], ask_all=True) if folder.is_dir() else []:
         structure = file.structure
         if not isinstance(structure, Structure):
-            yield Problem("error", file.name, structure)
+            yield Problem("error", file.name, str(structure))
         elif deep:
             evidence.examine(file, recovery.Marker(structure.uuid, 1, structure.dimension), lambda _: None)
             if damaged := int(np.count_nonzero(~file.sound)):

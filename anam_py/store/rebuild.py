@@ -25,7 +25,6 @@ from anam_py.store.catalog import Catalog
 from anam_py.store.evidence import SegmentFile
 from anam_py.store.fragments import Piece
 from anam_py.store.loader import Structure
-from anam_py.store.records import vector_crc
 from anam_py.store.rescue import Rescue
 from anam_py.store.rows import Segment
 from anam_py.store.salvage import SalvagedCatalog
@@ -35,7 +34,7 @@ LOST = "lost.jsonl"
 _WRITTEN_BYTES = 64 << 20
 _NOBODY, _PENDING = -1, -2
 _QUARANTINED = re.compile(r".*shard-(\d{4})-(seg-\d+-[0-9a-f]{8}\.h5)")
-_ENTRY = [("id", np.int64), ("crc", np.uint32), ("mcrc", np.uint32), ("shard", np.int64), ("size", np.int64)]
+_ENTRY = [("id", np.int64), ("crc", np.int64), ("mcrc", np.int64), ("shard", np.int64), ("size", np.int64)]
 
 
 class Rebuilt(NamedTuple):
@@ -361,9 +360,8 @@ class Rebuild:
                 order = np.argsort(rows)
                 with self._files[source].open() as fragments:
                     found[its[order]] = fragments.vectors(rows[order])
-        for vector, crc in zip(found, self._entries["crc"][entries].tolist(), strict=True):
-            if vector_crc(vector) != crc:
-                raise HTMError(f"a segment of {str(self._folder)!r} reads otherwise the second time; the disk may be failing")
+        if np.any(_core.row_crcs(found) != self._entries["crc"][entries]):
+            raise HTMError(f"a segment of {str(self._folder)!r} reads otherwise the second time; the disk may be failing")
         return found
 
     # ---- what is left to do ----

@@ -14,18 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from anam_py.exceptions import HTMError
-from anam_py.store import evidence, files, identity, maintenance, recovery, schema, wal
-from anam_py.store.catalog import Catalog
+from anam_py.store import evidence, files, identity, maintenance, recovery
 from anam_py.store.engine import ReadingEngine
 from anam_py.store.fragments import copy_readable
 from anam_py.store.lock import StoreLock
 from anam_py.store.maintenance import Problem
 from anam_py.store.rebuild import Rebuild, Rebuilt
 from anam_py.store.recovery import Marker
-from anam_py.store.salvage import SalvagedCatalog
-
-# A user_version beyond is no later format, but damage.
-_LAST_FORMAT = 999
+from anam_py.store.salvage import SalvagedCatalog, salvaged
 
 
 @dataclass(frozen=True)
@@ -154,13 +150,10 @@ class _Repairing:
     def _old_catalog(self, place: Path) -> Iterator[SalvagedCatalog | None]:
         """Give what can be read of the copy of the catalog and its log; None if there is none."""
         path, log = place / recovery.CATALOG, place / f"{recovery.CATALOG}-wal"
-        if log.exists() and Catalog(path).log_belongs():
-            wal.apply(log, path)
-        if not path.exists() or not path.stat().st_size:
+        if not path.exists() and not log.exists():
             yield None
             return
-        with SalvagedCatalog(path) as old:
-            _refuse_newer(old)
+        with salvaged(path, log) as old:
             yield old
 
     def _identity(self, written: Marker | None, recorded: Marker | None, old: SalvagedCatalog | None) -> Marker:
@@ -233,18 +226,6 @@ def _recorded(old: SalvagedCatalog) -> Marker | None:
         return identity.plausible(Marker.recorded(old.meta))
     except HTMError:
         return None
-
-
-def _refuse_newer(old: SalvagedCatalog) -> None:
-    """Raise HTMError for a catalog of which a later version knows more than this one."""
-    if schema.FORMAT < old.format() <= _LAST_FORMAT:
-        raise HTMError(f"the store has format {old.format()}, this anam_py repairs up to {schema.FORMAT}; upgrade anam_py")
-    try:
-        required, required_to_write, _ = schema.features(old.meta)
-    except HTMError:
-        return
-    if needed := required + required_to_write:
-        raise HTMError(f"the store needs {', '.join(map(repr, needed))}, which this anam_py does not have; upgrade anam_py")
 
 
 def _count(folder: Path) -> int:

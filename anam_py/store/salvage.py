@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeAlias
 
 from anam_py.exceptions import HTMError
-from anam_py.store import schema
+from anam_py.store import files, schema, wal
+from anam_py.store.catalog import Catalog
 from anam_py.store.sqlite import Connection, connect, translated
 
 Key: TypeAlias = tuple[Any, ...]
@@ -21,6 +22,9 @@ Row: TypeAlias = tuple[Any, ...]
 # How often damaged ranges are halved to find what is readable inside them.
 _PROBES = 2_000
 _LAST_ID = 2**40
+_PAGE_SIZE = 4_096
+# A format beyond is none, but damage.
+_LAST_FORMAT = 999
 # SQLite's number for the limit on the length of a value, and a bit more than the longest text.
 _LIMIT_LENGTH, _LONGEST_BYTES = 0, 300 << 20
 
@@ -64,6 +68,60 @@ class _Text(bytes):
     __slots__ = ()
 
 
+@contextlib.contextmanager
+def salvaged(path: Path, log: Path) -> Iterator["SalvagedCatalog | None"]:
+    """Give what can be read of a copy of a catalog, which is changed for that; None if it is none of ours.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The copy; it may be missing.
+    log : pathlib.Path
+        Its log; it may be missing, or another catalog's.
+
+    Raises
+    ------
+    HTMError
+        If a later version of this package made it.
+    """
+    fresh = path.with_name("fresh.sqlite")
+    Catalog.create(fresh, {})
+    try:
+        template = fresh.read_bytes()
+        if not path.exists() or not path.stat().st_size:
+            path.write_bytes(template)
+        wal.apply(log, fresh)
+        if _belongs(fresh, path):
+            wal.apply(log, path)
+    finally:
+        files.remove(fresh)
+    with SalvagedCatalog(path) as found:
+        found.refuse_newer()
+        foreign, whole = found.is_foreign(), found.has_schema()
+        if whole:
+            yield found
+    if not whole and not foreign:
+        # A catalog begins with its schema, which is always the same. Whatever is wrong with this one, or was put into it.
+        with path.open("r+b") as file:
+            count = max(1, path.stat().st_size // _PAGE_SIZE)
+            file.write(template[:28] + count.to_bytes(4, "big") + template[32:_PAGE_SIZE])
+        with SalvagedCatalog(path) as found:
+            yield found
+    elif foreign:
+        yield None
+
+
+def _belongs(log: Path, catalog: Path) -> bool:
+    """Return whether a log, applied to a new catalog, can be this catalog's: of the same store and era, as `Writer` marks it."""
+    with SalvagedCatalog(log) as found:
+        logged = found.meta
+    with SalvagedCatalog(catalog) as found:
+        known = found.meta
+    same_store = {logged.get("uuid"), known.get("uuid")} - {None}
+    eras = logged.get("era", "").split(" after ")
+    return len(same_store) < 2 and (not any(eras) or "era" not in known or known["era"].partition(" ")[0] in eras)
+
+
 class SalvagedCatalog:
     """A catalog of which some may be damaged, read only; nobody else may have it open.
 
@@ -99,15 +157,32 @@ class SalvagedCatalog:
         """Return whether the database says that it is a catalog of anam_py."""
         return bool(self._pragma("application_id") == schema.APPLICATION_ID)
 
-    def format(self) -> int:
-        """Return the number of its format; 0 where it cannot be told."""
-        return int(self._pragma("user_version") or 0)
+    def is_foreign(self) -> bool:
+        """Return whether it is another program's database."""
+        return not self.is_ours() and bool(self._master) and not any(name in schema.TABLES for _, name, _, _ in self._master)
+
+    def has_schema(self) -> bool:
+        """Return whether its tables are those of a catalog, and nothing else is in its schema."""
+        try:
+            *_, optional = schema.features(self.meta)
+        except HTMError:
+            optional = []
+        return not schema.strange_objects(self._master, optional)
+
+    def refuse_newer(self) -> None:
+        """Raise HTMError if a later version of this package knows more of this catalog than this one."""
+        version = self._pragma("user_version") or 0
+        if schema.FORMAT < version <= _LAST_FORMAT:
+            raise HTMError(f"the store has format {version}, this anam_py repairs up to {schema.FORMAT}; upgrade anam_py")
+        try:
+            required, required_to_write, _ = schema.features(self.meta)
+        except HTMError:
+            return
+        if needed := required + required_to_write:
+            raise HTMError(f"the store needs {', '.join(map(repr, needed))}, which this anam_py does not have; upgrade anam_py")
 
     def is_sound(self, table: str) -> bool:
         """Return whether SQLite finds a table, and all that belongs to it, as it should be."""
-        # A hostile schema may have made an expression part of an index, to be computed here.
-        if self._master.get(table) != schema.TABLES[table].strip():
-            return False
         try:
             with translated(self._path):
                 found = self._sql.execute(f"PRAGMA integrity_check({table})").fetchall()
@@ -129,10 +204,6 @@ class SalvagedCatalog:
 
     def all_rows(self, table: str) -> Iterator[tuple[Row, bool]]:
         """Yield each readable row of a table once, and whether its values have their types; what is no UTF-8 is surrogates."""
-        columns = _TABLES[table].columns.split(", ")
-        if not self._has_columns(table, columns):
-            self.incomplete.add(table)
-            return
         scan = _Scan(self._sql, self._path, table, _TABLES[table])
         for row in scan.rows():
             values = tuple(map(_plain, row))
@@ -147,32 +218,19 @@ class SalvagedCatalog:
         """Yield (id, key) of the entries that the index of their keys lists, whatever of the table is damaged."""
         table = _Table("id, key", (int, str), ("key",))
         scan = _Scan(self._sql, self._path, "entries INDEXED BY sqlite_autoindex_entries_1", table)
-        if self._has_columns("entries", ["id", "key"]):
-            for row in scan.rows():
-                entry_id, key = map(_plain, row)
-                if isinstance(entry_id, int) and isinstance(key, str):
-                    yield entry_id, key
+        for row in scan.rows():
+            entry_id, key = map(_plain, row)
+            if isinstance(entry_id, int) and isinstance(key, str) and not is_broken(key):
+                yield entry_id, key
 
-    def _objects(self) -> dict[str, str]:
-        """Return the SQL of each table in the schema, by its name."""
+    def _objects(self) -> list[tuple[str, str, str, str]]:
+        """Return type, name, table and SQL of all that is in the schema; nothing if that cannot be read."""
         try:
             with translated(self._path):
-                rows = self._sql.execute("SELECT type, name, sql FROM sqlite_master").fetchall()
+                rows = self._sql.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchall()
         except HTMError:
-            return {}
-        return {_plain(name): _plain(sql) for kind, name, sql in rows if kind == b"table"}
-
-    def _has_columns(self, table: str, columns: list[str]) -> bool:
-        """Return whether a plain table is there that stores these columns: nothing that is computed when it is read."""
-        sql = self._master.get(table)
-        if not isinstance(sql, str) or not sql.upper().startswith("CREATE TABLE"):
-            return False
-        try:
-            with translated(self._path):
-                found = self._sql.execute(f"PRAGMA table_xinfo({table})").fetchall()
-        except HTMError:
-            return False
-        return {*columns} <= {_plain(row[1]) for row in found if row[6] == 0}
+            return []
+        return [(str(_plain(kind)), str(_plain(name)), str(_plain(table)), _plain(sql)) for kind, name, table, sql in rows]
 
     def _pragma(self, name: str) -> Any:
         with contextlib.suppress(HTMError), translated(self._path):

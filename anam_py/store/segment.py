@@ -306,7 +306,7 @@ class MappedSegment:
 
 def _map(path: Path, size: int) -> mmap.mmap:
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))  # it may be a pipe
     except FileNotFoundError:
         raise
     except OSError as error:
