@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from anam_py.crawler.analysis import Analysis, analyse, content_hash
 from anam_py.crawler.batch import Batch
-from anam_py.crawler.drafts import file_draft, symbol_drafts
+from anam_py.crawler.drafts import Draft, file_draft, symbol_drafts
 from anam_py.crawler.known import EMPTY, INDEXED, KnownFiles, skipped_row
 from anam_py.crawler.paths import SEPARATOR, fits
 from anam_py.crawler.reading import Content, Unindexable, read
@@ -16,6 +16,7 @@ from anam_py.crawler.report import CHANGED, NEW, UNCHANGED, CrawlReport, Reason,
 from anam_py.crawler.selection import Selection
 from anam_py.crawler.walk import FoundFile, Walk
 from anam_py.embedding import Embedder
+from anam_py.exceptions import HTMError
 from anam_py.store import File, HTMCore, Ledger, diff_ops
 
 __all__ = ["Crawl", "Request", "Step"]
@@ -185,7 +186,7 @@ class Crawl:
             differences = None if old_text is None else diff_ops(old_text, analysis.text)
             old = self._stored_symbols(key)
             kept = {draft.key for draft in drafts}
-            drafts = [own, *(draft for draft in drafts[1:] if old.get(draft.key) != draft.metadata)]
+            drafts = [own, *(draft for draft in drafts[1:] if not self._is_stored(draft, old))]
             forget = [name for name in old if name not in kept]
             self._batch.add(fresh, result, drafts=drafts, diff_ops=differences, forget=forget)
         self._report.symbols += len(drafts) - 1
@@ -231,6 +232,13 @@ class Crawl:
     def _symbol_keys(self, key: str) -> list[str]:
         start = key + SEPARATOR
         return list(self._htm.keys(start)) if fits(start) else []
+
+    def _is_stored(self, draft: Draft, old: dict[str, dict[str, Any]]) -> bool:
+        """Tell whether a symbol is stored as it is now; its text may be damaged, or have been lost in a repair."""
+        try:
+            return old.get(draft.key) == draft.metadata and self._htm.get_text(draft.key) is not None
+        except HTMError:
+            return False
 
     def _stored_symbols(self, key: str) -> dict[str, dict[str, Any]]:
         """Return the metadata of what is stored of a file's symbols, by key."""

@@ -411,6 +411,11 @@ class Rebuild:
             sql.execute("DELETE FROM texts WHERE id NOT IN (SELECT id FROM entries)")
             if not self._rescue.authoritative or self._stale:  # then what the crawler knows may be newer than what is there
                 sql.execute("UPDATE files SET mtime = 0, hash = ''")
+            # Whatever the crawler takes in has a text: it is to take these in again, with all their symbols.
+            sql.execute(
+                "UPDATE files SET mtime = 0, hash = '' WHERE EXISTS (SELECT 1 FROM entries LEFT JOIN texts USING (id)"
+                " WHERE texts.id IS NULL AND key >= path AND key < CAST(CAST(path AS BLOB) || x'ff' AS TEXT))"
+            )
             sql.execute("DELETE FROM sqlite_sequence WHERE name = 'entries'")
             sql.execute("INSERT INTO sqlite_sequence VALUES ('entries', ?)", (last_id,))
             self._writer.rebuild_lexemes()
