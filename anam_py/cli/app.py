@@ -20,6 +20,12 @@ __all__ = ["anam", "main"]
 
 ERROR = 2
 RESUMED = ("index", "compact", "import", "repair")  # what they did before they were interrupted is done
+_COMMANDS = {
+    "HTMCore.repair(path)": "anam repair",
+    "run verify()": "run anam verify",
+    ", or open the store with read_only=True": "",
+    ", or open it with allow_partial=True to search the rest": "",
+}
 INTERRUPTED = 130  # what a shell reports for a program that SIGINT ended
 
 
@@ -33,7 +39,7 @@ class _Group(click.Group):
             if isinstance(error, BrokenPipeError):  # the reader of our output has seen enough
                 raise
             self._show_traceback(ctx)
-            click.echo(f"anam: {visible(str(error))}", err=True)
+            click.echo(f"anam: {visible(_for_shells(str(error)))}", err=True)
             ctx.exit(ERROR)
         except KeyboardInterrupt:
             self._show_traceback(ctx)
@@ -45,6 +51,13 @@ class _Group(click.Group):
     def _show_traceback(ctx: click.Context) -> None:
         if ctx.params.get("debug"):
             click.echo(traceback.format_exc(), err=True)
+
+
+def _for_shells(message: str) -> str:
+    """Return a message with the commands that do what it advises in Python."""
+    for python, command in _COMMANDS.items():
+        message = message.replace(python, command)
+    return message
 
 
 @click.group(

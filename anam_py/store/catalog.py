@@ -15,6 +15,7 @@ from typing import Self
 
 from anam_py.exceptions import HTMError
 from anam_py.store import files, schema
+from anam_py.store.advice import REPAIR
 from anam_py.store.sqlite import connect, connect_writer, has_room_beside, translated
 from anam_py.store.tables import Reader, Writer
 
@@ -90,7 +91,7 @@ class Catalog:
         """
         size = self._path.stat().st_size
         if size % _SECTOR:
-            raise HTMError(f"{str(self._path)!r} was cut off at {size} bytes; restore a copy of the folder")
+            raise HTMError(f"{str(self._path)!r} was cut off at {size} bytes; {REPAIR}")
         if not self.log_belongs():
             raise HTMError(
                 f"'{self._path}-wal' was not written for {self._path.name!r}, which was put there from elsewhere; put the one "

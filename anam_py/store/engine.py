@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from anam_py import _core, config
 from anam_py.exceptions import HTMError
 from anam_py.store import files, recovery
+from anam_py.store.advice import REPAIR
 from anam_py.store.catalog import Catalog
 from anam_py.store.records import RecordCache
 from anam_py.store.segment import MappedSegment, shard_folder
@@ -76,8 +77,7 @@ class Engine:
             return self._undisturbed(work)
         except Moved:
             raise HTMError(
-                f"the catalog and the segments of {str(self.folder)!r} do not agree; run verify() to see "
-                "where, and restore a copy of the folder"
+                f"the catalog and the segments of {str(self.folder)!r} do not agree; run verify() to see where, and {REPAIR}"
             ) from None
 
     @contextlib.contextmanager
@@ -156,13 +156,13 @@ class ReadingEngine(Engine):
             raise files.translated(folder, "open", error) from error
         recovery.refuse_half_repaired(folder)
         if marker is None and (folder / recovery.CATALOG).exists():
-            raise HTMError(f"{str(folder / recovery.MARKER)!r} is missing; restore a copy of the folder")
+            raise HTMError(f"{str(folder / recovery.MARKER)!r} is missing; {REPAIR}")
         if marker is None:
             raise HTMError(f"there is no store at {str(folder)!r}; create it by opening it for writing")
         recovery.refuse_network(folder)
         path = folder / recovery.CATALOG
         if not path.exists() or not path.stat().st_size:
-            raise HTMError(f"the catalog {str(path)!r} is missing or empty; restore a copy of the folder, or store anew")
+            raise HTMError(f"the catalog {str(path)!r} is missing or empty; {REPAIR}")
         super().__init__(folder, marker, Catalog.for_reading(path))
         try:
             self._lock = threading.Lock()
@@ -247,7 +247,7 @@ def load_snapshot(engine: Engine, reader: Reader, known: Snapshot | None = None)
             if len(blob) != 4 * dimension:
                 raise HTMError(
                     f"the pending vector of id {entry_id} has {len(blob)} bytes instead of {4 * dimension}; "
-                    "the catalog is damaged, restore a copy of the folder, or store anew"
+                    f"the catalog is damaged, {REPAIR}"
                 )
         vectors = np.frombuffer(b"".join(blob for _, blob in rows), "<f4").reshape(-1, dimension)
         pending.append([i for i, _ in rows], vectors, _core.norms(vectors))

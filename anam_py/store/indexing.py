@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from anam_py.exceptions import HTMError
+from anam_py.store.advice import REPAIR
 
 _LONGEST = 128
 # More than two parsers of one decimal number differ by.
@@ -30,7 +31,7 @@ def rows_of(paths: Sequence[str], entries: Iterable[tuple[int, str]]) -> Iterato
         try:
             body = json.loads(metadata)
         except (ValueError, TypeError, RecursionError) as error:
-            raise HTMError(f"the metadata of id {entry_id} is damaged: {error}; restore a copy of the folder") from error
+            raise HTMError(f"the metadata of id {entry_id} is damaged: {error}; {REPAIR}") from error
         for path in paths:
             found: Any = body
             for label in path.split("."):

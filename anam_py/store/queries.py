@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from anam_py import _core, config
 from anam_py.exceptions import HTMError
 from anam_py.store import text
+from anam_py.store.advice import REPAIR
 from anam_py.store.engine import Engine, Moved
 from anam_py.store.filters import Condition
 from anam_py.store.records import Record, Stored, checked, damage
@@ -52,7 +53,7 @@ class Scope(NamedTuple):
             segment, reason = snapshot.missing[0]
             raise HTMError(
                 f"{len(snapshot.missing)} of the store's segments cannot be read, first {segment.name} "
-                f"({segment.rows} rows): {reason}; restore a copy of the folder, or open the store with "
+                f"({segment.rows} rows): {reason}; repair the store with HTMCore.repair(path), restore a backup, or open it with "
                 "allow_partial=True to search the rest"
             )
         if self.where is None:
@@ -107,7 +108,7 @@ def history(engine: Engine, key: str) -> list[Record]:
         versions = reader.history(key)
     for version in versions:
         if problem := damage(version):
-            raise HTMError(f"the {problem} of version {version.version} of {key!r} are damaged; restore a copy of the folder")
+            raise HTMError(f"the {problem} of version {version.version} of {key!r} are damaged; {REPAIR}")
     return [
         {
             "version": version.version,
@@ -251,9 +252,7 @@ def _hits(
         stored = _stored(snapshot, entry)
         # Checksums guard vectors; ids and norms of a segment are guarded by what comes of them.
         if query.any() and _core.pair_cosine(stored.vector, query) != cosines[entry.id]:
-            raise HTMError(
-                f"the norm of {entry.key!r} is damaged; run verify() to see what else is, and restore a copy of the folder"
-            )
+            raise HTMError(f"the norm of {entry.key!r} is damaged; run verify() to see what else is, and {REPAIR}")
         hits.append((entry.key, score, stored.record()))
     return hits
 
@@ -280,7 +279,7 @@ def _vector(snapshot: Snapshot, entry: Entry) -> NDArray[np.float32]:
     vector = snapshot.vector(entry.shard, entry.id)
     if vector is None:
         if reason := snapshot.missing_from(entry.shard, entry.id):
-            raise HTMError(f"the vector of {entry.key!r} cannot be read: {reason}; restore a copy of the folder")
+            raise HTMError(f"the vector of {entry.key!r} cannot be read: {reason}; {REPAIR}")
         raise Moved
     return vector
 

@@ -78,7 +78,7 @@ def checked(entry: Entry, vector: NDArray[np.float32]) -> Stored:
     if problem:
         raise HTMError(
             f"the {problem} of {entry.key!r} (version {entry.version}) is damaged: its checksum does "
-            "not match; run verify() to see what else is, and restore a copy of the folder, or store it again"
+            "not match; run verify() to see what else is, and repair it with HTMCore.repair(path), or store it again"
         )
     return Stored(entry, vector)
 

@@ -13,6 +13,7 @@ from typing import NamedTuple, Self
 
 from anam_py.exceptions import HTMError
 from anam_py.store import files, text
+from anam_py.store.advice import REPAIR
 from anam_py.store.catalog import Catalog
 from anam_py.store.rows import Segment
 from anam_py.store.segment import shard_folder
@@ -55,7 +56,7 @@ class Marker(NamedTuple):
         try:
             return cls(meta["uuid"], int(meta["shards"]), int(meta["dimension"]))
         except (KeyError, ValueError) as error:
-            raise HTMError(f"the catalog does not say what its store is ({error!r}); restore a copy of the folder") from error
+            raise HTMError(f"the catalog does not say what its store is ({error!r}); {REPAIR}") from error
 
     def write(self, folder: Path) -> None:
         """Write the marker of a new store."""
@@ -77,9 +78,7 @@ class Marker(NamedTuple):
         except OSError as error:
             raise files.translated(path, "read", error) from error
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise HTMError(
-                f"{str(path)!r} is not a marker of anam_py ({error}); restore a copy of the folder, or store anew"
-            ) from error
+            raise HTMError(f"{str(path)!r} is not a marker of anam_py ({error}); {REPAIR}") from error
         if version > _MARKER_FORMAT:
             raise NewerFormatError(
                 f"the marker {str(path)!r} has format {version}, this anam_py reads up to {_MARKER_FORMAT}; upgrade anam_py"
@@ -138,9 +137,7 @@ def create_or_read(folder: Path, shards: int, dimension: int) -> Marker:
     segments = bool(segment_files(folder))
     if not size and (marker is not None or segments):
         state = "missing" if size is None else "empty"
-        raise HTMError(
-            f"the catalog {str(path)!r} is {state}, but the store has data; restore a copy of the folder, or store anew"
-        )
+        raise HTMError(f"the catalog {str(path)!r} is {state}, but the store has data; {REPAIR}")
     if marker is not None:
         return marker
     if size and (found := _unfinished(path, has_segments=segments)) is not None:
@@ -169,10 +166,7 @@ def _unfinished(path: Path, *, has_segments: bool) -> Marker | None:
                 return None
             reader.check(writing=True)
             if has_segments or reader.last_id():
-                raise HTMError(
-                    f"{str(path.parent / MARKER)!r} is missing, but the store has data; "
-                    "restore a copy of the folder, or store anew"
-                )
+                raise HTMError(f"{str(path.parent / MARKER)!r} is missing, but the store has data; {REPAIR}")
             return Marker.recorded(reader.meta())
     finally:
         catalog.close()
@@ -184,12 +178,12 @@ def require_match(marker: Marker, meta: dict[str, str], folder: Path) -> None:
     if recorded.uuid != marker.uuid:
         raise HTMError(
             f"{str(folder)!r} holds the marker of store {marker.uuid} and the catalog of store "
-            f"{recorded.uuid}; they were mixed up, restore a copy of the folder"
+            f"{recorded.uuid}; they were mixed up, {REPAIR}"
         )
     if recorded != marker:
         raise HTMError(
             f"the marker in {str(folder)!r} says {marker.shards} shards and {marker.dimension} dimensions, the catalog "
-            f"{recorded.shards} and {recorded.dimension}; the marker is damaged, restore a copy of the folder"
+            f"{recorded.shards} and {recorded.dimension}; the marker is damaged, {REPAIR}"
         )
 
 

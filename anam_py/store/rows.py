@@ -6,6 +6,7 @@ from types import NoneType
 from typing import Any, NamedTuple, Self
 
 from anam_py.exceptions import HTMError
+from anam_py.store.advice import REPAIR
 
 SEGMENT_NAME = re.compile(r"seg-\d+-[0-9a-f]{8}\.h5")
 
@@ -97,4 +98,4 @@ def _typed(row: tuple[Any, ...], types: _Types, table: str) -> tuple[Any, ...]:
 
 
 def _damaged(table: str, row: tuple[Any, ...]) -> HTMError:
-    return HTMError(f"a row of the catalog's {table} is damaged: {reprlib.repr(row)}; restore a copy of the folder")
+    return HTMError(f"a row of the catalog's {table} is damaged: {reprlib.repr(row)}; {REPAIR}")

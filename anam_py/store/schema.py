@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 
 from anam_py.exceptions import HTMError
+from anam_py.store.advice import REPAIR
 
 APPLICATION_ID = 0x616E616D  # "anam"
 FORMAT = 1
@@ -123,7 +124,7 @@ def features(meta: dict[str, str]) -> list[list[str]]:
         if not all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in found):
             raise TypeError(f"not lists of names: {found}")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise HTMError(f"the catalog does not say what features it has ({error!r}); restore a copy of the folder") from error
+        raise HTMError(f"the catalog does not say what features it has ({error!r}); {REPAIR}") from error
     return found
 
 

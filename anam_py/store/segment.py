@@ -262,10 +262,7 @@ class MappedSegment:
         self.ids: NDArray[np.int64] = self._array("ids", segment.rows)
         self.norms: NDArray[np.float64] = self._array("norms", segment.rows)
         if (self.ids[0], self.ids[-1]) != (segment.first_id, segment.last_id):
-            raise HTMError(
-                f"segment {str(path)!r} does not hold the ids that the catalog says, it is damaged; "
-                "restore a copy of the folder, or store anew"
-            )
+            raise HTMError(f"segment {str(path)!r} does not hold the ids that the catalog says, it is damaged")
         flat: NDArray[np.float32] = self._array("vectors", segment.rows * dimension)
         self.vectors = flat.reshape(segment.rows, dimension)
 
@@ -297,10 +294,7 @@ class MappedSegment:
         dtype = np.dtype(TYPES[name])
         offset = self.segment.layout.get(name, -1)
         if offset < 0 or count < 1 or offset + count * dtype.itemsize > self.segment.bytes:
-            raise HTMError(
-                f"segment {str(self.path)!r}: the catalog's layout of {name!r} lies outside the file; "
-                "restore a copy of the folder, or store anew"
-            )
+            raise HTMError(f"segment {str(self.path)!r}: the catalog's layout of {name!r} lies outside the file")
         return np.frombuffer(self._map, dtype, count, offset)
 
 
@@ -315,9 +309,7 @@ def _map(path: Path, size: int) -> mmap.mmap:
         # Touching a map beyond its file's end kills the process, so a short file is never mapped.
         found = os.fstat(descriptor).st_size
         if found != size:
-            raise HTMError(
-                f"segment {str(path)!r} has {found} bytes, the catalog says {size}; restore a copy of the folder, or store anew"
-            )
+            raise HTMError(f"segment {str(path)!r} has {found} bytes, the catalog says {size}")
         return mmap.mmap(descriptor, size, access=mmap.ACCESS_READ)
     finally:
         os.close(descriptor)

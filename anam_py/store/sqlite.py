@@ -10,6 +10,7 @@ from pathlib import Path
 
 from anam_py.exceptions import HTMError
 from anam_py.store import filters
+from anam_py.store.advice import REPAIR
 
 Connection = sqlite3.Connection
 
@@ -62,7 +63,7 @@ def _translation(path: Path, error: sqlite3.Error | UnicodeDecodeError) -> HTMEr
     elif isinstance(error, sqlite3.OperationalError) and "decode" not in str(error):
         advice = f"{error}; check the disk and the permissions of the folder"
     elif isinstance(error, sqlite3.DatabaseError | UnicodeDecodeError):  # which may be of a message that quotes a damaged schema
-        advice = f"{error}; the catalog is damaged, restore a copy of the folder, or store anew"
+        advice = f"{error}; the catalog is damaged, {REPAIR}"
     else:
         advice = str(error)
     return HTMError(f"catalog {str(path)!r}: {advice}")

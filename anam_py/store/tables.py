@@ -9,6 +9,7 @@ from typing import Any
 
 from anam_py.exceptions import HTMError
 from anam_py.store import indexing, schema, text
+from anam_py.store.advice import REPAIR
 from anam_py.store.filters import Condition
 from anam_py.store.records import damage
 from anam_py.store.rows import Entry, File, Segment, Version
@@ -39,9 +40,7 @@ class Reader:
         """Raise HTMError unless this is a catalog of ours, of a format that we know."""
         (application,) = self.sql.execute("PRAGMA application_id").fetchone()
         if application != schema.APPLICATION_ID:
-            raise HTMError(
-                "catalog.sqlite is not a catalog of anam_py; the store is damaged, restore a copy of the folder, or store anew"
-            )
+            raise HTMError(f"catalog.sqlite is not a catalog of anam_py; the store is damaged, {REPAIR}")
         (version,) = self.sql.execute("PRAGMA user_version").fetchone()
         if version != schema.FORMAT:
             raise HTMError(f"the store has format {version}, this anam_py reads up to {schema.FORMAT}; upgrade anam_py")
@@ -51,7 +50,7 @@ class Reader:
         if strange := schema.strange_objects(self.sql.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"), tables):
             raise HTMError(
                 f"the catalog does not have the tables of format {version} ({', '.join(strange)}); "
-                "it was changed by something else, restore a copy of the folder"
+                f"it was changed by something else, {REPAIR}"
             )
 
     def meta(self) -> dict[str, str]:
@@ -120,7 +119,9 @@ class Reader:
                 raise text.DamagedTextError(f"the {problem} of its entry do not have their checksum")
             return text.decompress(entry.id, row[0])
         except text.DamagedTextError as error:
-            raise HTMError(f"the text of {key!r} is damaged: {error}; restore a copy of the folder, or store it again") from error
+            raise HTMError(
+                f"the text of {key!r} is damaged: {error}; repair it with HTMCore.repair(path), or store it again"
+            ) from error
 
     def texts(self) -> Iterator[tuple[int, str, bytes]]:
         """Iterate over (id, key, stored form) of every text."""
@@ -176,7 +177,7 @@ class Reader:
         """Return the metadata paths that were declared to be filtered often."""
         paths = [row[0] for row in self.sql.execute("SELECT path FROM indexes")]
         if not all(isinstance(path, str) for path in paths):
-            raise HTMError("the catalog's declared paths are damaged; restore a copy of the folder")
+            raise HTMError(f"the catalog's declared paths are damaged; {REPAIR}")
         return paths
 
     def pending(self, after: int = 0) -> list[tuple[int, bytes]]:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from anam_py import config, exceptions
 from anam_py.exceptions import HTMError
 from anam_py.store import files, merge, recovery, segment
+from anam_py.store.advice import REPAIR
 from anam_py.store.batch import Batch
 from anam_py.store.catalog import Catalog
 from anam_py.store.changes import Changes
@@ -394,7 +395,7 @@ class WritingEngine(Engine):
     def _entries_of(self, ids: NDArray[np.int64]) -> list[Entry]:
         found = self._writer.entries_by_id(ids.tolist())
         if len(found) < len(ids):
-            raise HTMError("pending rows have lost their entries; the catalog is damaged, restore a copy of the folder")
+            raise HTMError(f"pending rows have lost their entries; the catalog is damaged, {REPAIR}")
         return [found[i] for i in ids.tolist()]
 
     def replace_segments(self, old: Sequence[SegmentBlock], new: SegmentBlock | None) -> None:

@@ -89,18 +89,18 @@ def overwrite(path: Path, data: bytes) -> None:
 
 def test_row_12_a_missing_catalog_is_refused_and_nothing_is_deleted(damaged: Path) -> None:
     (damaged / "catalog.sqlite").unlink()
-    refused(damaged, "catalog.*missing.*restore a copy")
+    refused(damaged, "catalog.*missing.*repair it")
 
 
 def test_row_12_an_empty_catalog_is_refused_and_nothing_is_deleted(damaged: Path) -> None:
     overwrite(damaged / "catalog.sqlite", b"")
-    refused(damaged, "catalog.*empty.*restore a copy")
+    refused(damaged, "catalog.*empty.*repair it")
 
 
 def test_a_missing_catalog_is_refused_also_where_the_marker_is_missing(damaged: Path) -> None:
     (damaged / "catalog.sqlite").unlink()
     (damaged / "anam.json").unlink()
-    refused(damaged, "catalog.*missing.*restore a copy", read_only=False)
+    refused(damaged, "catalog.*missing.*repair it", read_only=False)
     refused(damaged, "no store", read_only=True)
 
 
@@ -302,8 +302,8 @@ def right_or_refused(htm: HTMCore, expected: dict[str, Any]) -> int:
 
 def test_a_missing_marker_is_refused_where_there_is_data(damaged: Path) -> None:
     (damaged / "anam.json").unlink()
-    refused(damaged, r"anam\.json.*missing.*restore a copy", read_only=False)
-    refused(damaged, r"anam\.json.*missing.*restore a copy", read_only=True)
+    refused(damaged, r"anam\.json.*missing.*repair it", read_only=False)
+    refused(damaged, r"anam\.json.*missing.*repair it", read_only=True)
 
 
 @pytest.mark.parametrize(
@@ -311,7 +311,7 @@ def test_a_missing_marker_is_refused_where_there_is_data(damaged: Path) -> None:
 )
 def test_a_marker_of_garbage_is_refused(damaged: Path, data: bytes) -> None:
     overwrite(damaged / "anam.json", data)
-    refused(damaged, r"anam\.json.*marker.*restore a copy")
+    refused(damaged, r"anam\.json.*marker.*repair it")
 
 
 @pytest.mark.parametrize(
