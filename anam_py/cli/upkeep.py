@@ -15,8 +15,7 @@ from anam_py.cli.location import Location, alone, find_store, holding_store, jso
 from anam_py.cli.rows import visible
 
 if TYPE_CHECKING:
-    from anam_py.store import Problem
-    from anam_py.store.repair import Repair
+    from anam_py.store import Problem, Repair
 
 __all__ = ["backup", "compact", "repair", "verify"]
 
@@ -101,6 +100,7 @@ def _as_json(report: "Repair") -> dict[str, object]:
         "kept": report.kept,
         "lost": report.lost,
         "may_reappear": report.may_reappear,
+        "without_text": report.without_text,
         "set_aside": report.set_aside,
         "folder": None if report.folder is None else str(report.folder),
     }
@@ -117,7 +117,11 @@ def _write_report(report: "Repair", location: Location, seconds: float) -> None:
     if report.may_reappear:
         click.echo(f"{report.may_reappear:,} of them the catalog did not name: some may have been deleted before.")
     if report.lost:
-        click.echo(f"{report.lost:,} entries are lost. Files are taken in again with: {location.index_command}")
+        click.echo(f"Lost: {report.lost:,}. Entries that came from files are made again by: {location.index_command}")
+    if report.without_text:
+        click.echo(
+            f"Not found by words, having lost their texts: {report.without_text:,}. Read files again: {location.index_command}"
+        )
     if report.folder is not None:
         folder = os.path.relpath(report.folder, location.store)
         click.echo(f"What was set aside is in {visible(location.shown)}/{visible(Path(folder).as_posix())}.")

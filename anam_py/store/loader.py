@@ -22,8 +22,8 @@ from anam_py.exceptions import HTMError
 from anam_py.store import hdf5
 from anam_py.store.segment import FORMAT, MAGIC, TYPES
 
-# Segments are about a quarter of this at most.
-MOST_BYTES = 1 << 30
+# Segments are about half of this at most.
+MOST_BYTES = 512 << 20
 _MOST_ATTRIBUTE_BYTES = 64 << 10
 # What the process may take beside what Python and libhdf5 take by themselves.
 _MEMORY_BYTES = 512 << 20

@@ -3,7 +3,6 @@
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -13,28 +12,11 @@ from anam_py.store.batch import shard_of
 from anam_py.store.engine import Engine, ReadingEngine
 from anam_py.store.loader import Structure
 from anam_py.store.records import damage, vector_crc
+from anam_py.store.reports import Problem
 from anam_py.store.snapshot import SegmentBlock, Snapshot
 from anam_py.store.tables import Reader
 
 _ROWS_AT_ONCE = 4096
-
-
-class Problem(NamedTuple):
-    """Something that is not as it should be.
-
-    Attributes
-    ----------
-    severity : str
-        "error" where data is lost or damaged, "warning" where only space is wasted.
-    where : str
-        The file, table or key.
-    what : str
-        What was found, and what was expected.
-    """
-
-    severity: str
-    where: str
-    what: str
 
 
 def verify(engine: Engine, *, deep: bool = True) -> list[Problem]:

@@ -10,7 +10,6 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from anam_py.exceptions import HTMError
@@ -18,41 +17,10 @@ from anam_py.store import evidence, files, identity, maintenance, recovery
 from anam_py.store.engine import ReadingEngine
 from anam_py.store.fragments import copy_readable
 from anam_py.store.lock import StoreLock
-from anam_py.store.maintenance import Problem
 from anam_py.store.rebuild import Rebuild, Rebuilt
 from anam_py.store.recovery import Marker
+from anam_py.store.reports import Repair
 from anam_py.store.salvage import SalvagedCatalog, salvaged
-
-
-@dataclass(frozen=True)
-class Repair:
-    """What a repair has found and done.
-
-    Attributes
-    ----------
-    found : list of Problem
-        What `HTMCore.verify` said before; empty for a healthy store.
-    actions : list of str
-        What was done about it, in words; empty if there was nothing to do.
-    kept : int
-        How many entries the store has now.
-    lost : int
-        How many it had of which too little was left; ``lost.jsonl`` in `folder` says what there is of each.
-    may_reappear : int
-        How many were taken from segments because the catalog could not tell; some may have been deleted before.
-    set_aside : list of str
-        Names of the files that are in `folder` now.
-    folder : pathlib.Path or None
-        Where the repair has put what it has set aside; None if that is nothing.
-    """
-
-    found: list[Problem] = field(default_factory=list)
-    actions: list[str] = field(default_factory=list)
-    kept: int = 0
-    lost: int = 0
-    may_reappear: int = 0
-    set_aside: list[str] = field(default_factory=list)
-    folder: Path | None = None
 
 
 def repair(folder: Path) -> Repair:
@@ -106,12 +74,14 @@ class _Repairing:
         if left := maintenance.verify_folder(self._folder, resting=True):
             problems = "; ".join(f"{where}: {what}" for _, where, what in left[:10])
             raise HTMError(f"{str(self._folder)!r} could not be repaired, {len(left)} problems are left: {problems}")
+        kept, texts = _counts(self._folder)
         return Repair(
             found=found,
             actions=[*self._actions, *rebuilt.actions, *(f"set aside {name}" for name in set_aside)],
-            kept=_count(self._folder),
+            kept=kept,
             lost=rebuilt.lost,
             may_reappear=rebuilt.may_reappear,
+            without_text=kept - texts,
             set_aside=set_aside,
             folder=self._place,
         )
@@ -228,6 +198,8 @@ def _recorded(old: SalvagedCatalog) -> Marker | None:
         return None
 
 
-def _count(folder: Path) -> int:
-    with contextlib.closing(ReadingEngine(folder)) as engine:
-        return engine.snapshot().live
+def _counts(folder: Path) -> tuple[int, int]:
+    """Return how many entries a store has, and how many of them have a text."""
+    with contextlib.closing(ReadingEngine(folder)) as engine, engine.catalog.reading() as reader:
+        counts = reader.table_counts()
+        return counts["entries"], counts["texts"]

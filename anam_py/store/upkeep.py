@@ -10,11 +10,10 @@ from typing import Any
 from anam_py import _validation
 from anam_py._executor import async_twin, run
 from anam_py._profiling import profiled
-from anam_py.store import backup, exchange, figures, filters, lock, maintenance, registry, repair
+from anam_py.store import figures, filters, lock, registry
 from anam_py.store.entries import Entries
 from anam_py.store.handle import resolved
-from anam_py.store.maintenance import Problem
-from anam_py.store.repair import Repair
+from anam_py.store.reports import Problem, Repair
 from anam_py.store.writer import WritingEngine
 
 _MOST_VERSIONS = 2**62
@@ -129,6 +128,8 @@ class Upkeep(Entries):
         """
         if isinstance(self, Upkeep):
             return self._verify(deep=deep)
+        from anam_py.store import maintenance
+
         folder = resolved(_validation.check_path(self))
         return maintenance.verify_folder(folder, deep=deep, resting=not lock.is_held(folder))
 
@@ -153,6 +154,8 @@ class Upkeep(Entries):
         """
         if isinstance(self, Upkeep):
             return self._repair()
+        from anam_py.store import repair
+
         folder = resolved(_validation.check_path(self))
         return registry.alone(folder, lambda: repair.repair(folder))
 
@@ -195,6 +198,8 @@ class Upkeep(Entries):
         HTMError
             If no backup can be made there, or the store is damaged; nothing is left behind.
         """
+        from anam_py.store import backup
+
         engine = self._reading()
         target = _validation.check_path(path)
         return backup.backup(engine, target, link=bool(link), progress=progress_callback)
@@ -238,6 +243,8 @@ class Upkeep(Entries):
         HTMError
             If the file is there already or cannot be written, or the store is damaged.
         """
+        from anam_py.store import exchange
+
         engine = self._reading()
         target, chosen = _validation.check_path(path), filters.condition(where)
         return exchange.export(engine, target, chosen, overwrite=bool(overwrite), progress=progress_callback)
@@ -279,6 +286,8 @@ class Upkeep(Entries):
         HTMError
             If the file cannot be read, or the store not be written; batches before that were stored.
         """
+        from anam_py.store import exchange
+
         engine = self._writing()
         return exchange.import_(engine, _validation.check_path(path), progress=progress_callback)
 
@@ -319,10 +328,14 @@ class Upkeep(Entries):
 
     @profiled
     def _verify(self, *, deep: bool) -> list[Problem]:
+        from anam_py.store import maintenance
+
         return maintenance.verify(self._reading(), deep=deep)
 
     @profiled
     def _repair(self) -> Repair:
+        from anam_py.store import maintenance, repair
+
         engine = self._writing()
         if not maintenance.verify(engine):
             return Repair(kept=len(self))
