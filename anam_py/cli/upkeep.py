@@ -119,9 +119,7 @@ def _write_report(report: "Repair", location: Location, seconds: float) -> None:
     if report.lost:
         click.echo(f"Lost: {report.lost:,}. Entries that came from files are made again by: {location.index_command}")
     if report.without_text:
-        click.echo(
-            f"Not found by words, having lost their texts: {report.without_text:,}. Read files again: {location.index_command}"
-        )
+        click.echo(f"Not found by words, their texts being lost: {report.without_text:,}. Mended by: {location.index_command}")
     if report.folder is not None:
         folder = os.path.relpath(report.folder, location.store)
         click.echo(f"What was set aside is in {visible(location.shown)}/{visible(Path(folder).as_posix())}.")

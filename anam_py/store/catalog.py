@@ -131,7 +131,7 @@ class Catalog:
         with translated(self._path):
             self._writer = Writer(connect_writer(self._path, "rw", durability), self._path, durability)
             self._writer.refresh_indexes()
-        self._writer.checkpoint("PASSIVE")
+        self._writer.checkpoint("TRUNCATE")
         return self._writer
 
     @contextlib.contextmanager
@@ -146,6 +146,7 @@ class Catalog:
             with translated(self._path):
                 yield reader
         finally:
+            reader.thaw()
             self._idle.append(reader)
             if self._closed:
                 self._close_idle()

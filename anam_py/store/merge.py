@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anam_py.exceptions import HTMError
-from anam_py.store import segment
+from anam_py.store import recovery, segment
 from anam_py.store.segment import Columns, MappedSegment, Strings
 from anam_py.store.snapshot import SegmentBlock, Snapshot
 
@@ -199,4 +199,19 @@ def merge(engine: "WritingEngine", shard: int, run: Sequence[SegmentBlock]) -> N
         row = segment.write(folder, marker.uuid, shard, marker.dimension, live_columns(run), names)
         written = SegmentBlock.of(MappedSegment(folder / row.name, row, marker.dimension))
     engine.replace_segments(run, written)
-    engine.remove_dead()
+    remove_replaced(engine)
+
+
+def remove_replaced(engine: "WritingEngine") -> None:
+    """Remove the files that merges have replaced: not in the writer's thread, nobody need wait for it."""
+    with engine.catalog.reading() as reader:
+        dead = reader.segments("dead")
+    try:
+        if gone := recovery.unlink_dead(engine.folder, dead):
+            engine.drop_segments(gone)
+    except HTMError as error:  # they stay listed as dead, until the next merge or opening
+        engine.breaks(error)
+        log.warning("removing merged segments of %s failed: %s", engine.folder, error)
+        engine.merge_error = str(error)
+    else:
+        engine.merge_error = None

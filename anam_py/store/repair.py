@@ -42,14 +42,15 @@ def repair(folder: Path) -> Repair:
         If there is no store, another process writes it, it needs a newer anam_py, or something is left that could not be
         repaired.
     """
-    _require_store(folder)
-    lock = StoreLock(folder)
     try:
-        return _Repairing(folder).run()
+        _require_store(folder)
+        lock = StoreLock(folder)
+        try:
+            return _Repairing(folder).run()
+        finally:
+            lock.release()
     except OSError as error:
         raise files.translated(Path(error.filename or folder), "repair", error) from error
-    finally:
-        lock.release()
 
 
 class _Repairing:

@@ -41,6 +41,14 @@ class Block:
         alive[rows] = 0
         return replace(self, alive=alive, live=int(np.count_nonzero(alive)))
 
+    def after(self, shorter: "Block") -> Self:
+        """Return this block with those rows dead that are dead in one whose rows it begins with."""
+        if shorter.alive is None:
+            return self
+        alive = np.ones(len(self.ids), np.uint8)
+        alive[: len(shorter.alive)] = shorter.alive
+        return replace(self, alive=alive, live=shorter.live + len(self.ids) - len(shorter.ids))
+
     def only(self, ids: NDArray[np.int64]) -> Self:
         """Return this block with only the rows of `ids` (those that are here and alive) alive."""
         alive = np.zeros(len(self.ids), np.uint8)
@@ -175,9 +183,7 @@ class Snapshot:
 
     def with_pending(self, pending: Block) -> "Snapshot":
         """Return this snapshot with another pending block, its dead rows still dead."""
-        if self.pending.alive is not None:
-            pending = pending.without(self.pending.dead_ids)
-        return Snapshot(self.segments, pending, self.missing)
+        return Snapshot(self.segments, pending.after(self.pending), self.missing)
 
     def with_segments(self, added: Iterable[SegmentBlock], removed: Collection[int]) -> "Snapshot":
         """Return this snapshot with some segments (by their catalog id) replaced by others."""

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ class Reader:
 
     def __init__(self, connection: Connection) -> None:
         self.sql = connection
+        self._is_frozen = False
 
     def is_blank(self) -> bool:
         """Return whether nothing was ever created in this database."""
@@ -213,9 +214,10 @@ class Reader:
 
     def free_bytes(self) -> int:
         """Return how much of the database holds nothing."""
-        (pages,) = self.sql.execute("PRAGMA freelist_count").fetchone()
-        (size,) = self.sql.execute("PRAGMA page_size").fetchone()
-        return int(pages * size)
+        return self._page_bytes() * int(self.sql.execute("PRAGMA freelist_count").fetchone()[0])
+
+    def _page_bytes(self) -> int:
+        return int(self.sql.execute("PRAGMA page_size").fetchone()[0])
 
     def integrity_problems(self) -> list[str]:
         rows = [row[0] for row in self.sql.execute("PRAGMA integrity_check(100)")]
@@ -231,13 +233,21 @@ class Reader:
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
         """Let every query inside see one moment; inside another `frozen`, that one's."""
-        if self.sql.in_transaction:
+        if self._is_frozen:
             yield
             return
-        self.sql.execute("BEGIN")
+        self.thaw()  # an interrupt may have come between two lines of this function
         try:
+            self._is_frozen = True
+            self.sql.execute("BEGIN")
             yield
         finally:
+            self.thaw()
+
+    def thaw(self) -> None:
+        """See each query's own moment again."""
+        self._is_frozen = False
+        if self.sql.in_transaction:
             self.sql.execute("ROLLBACK")
 
     def _narrowed(self, where: Condition) -> Condition:
@@ -246,11 +256,13 @@ class Reader:
     def _in(self, select: str, values: Iterable[Any]) -> Iterator[Any]:
         values = list(values)
         if len(values) == 1:
-            yield from self.sql.execute(f"{select} (?)", values)
-            return
-        for start in range(0, len(values), _CHUNK):
-            chunk = json.dumps(values[start : start + _CHUNK])
-            yield from self.sql.execute(f"{select} (SELECT value FROM json_each(?))", (chunk,))
+            chunks = [(f"{select} (?)", values[0])]
+        else:
+            starts = range(0, len(values), _CHUNK)
+            chunks = [(f"{select} (SELECT value FROM json_each(?))", json.dumps(values[i : i + _CHUNK])) for i in starts]
+        for statement, chunk in chunks:
+            for row in self.sql.execute(statement, (chunk,)):  # noqa: UP028 - it would close a cursor whose connection may be closed
+                yield row
 
 
 class Writer(Reader):
@@ -262,6 +274,7 @@ class Writer(Reader):
         self._full = durability == "full"
         self._indexes: list[str] = []
         self._new_era = False
+        self._must_truncate = False
         self._commits = self._changes = 0  # at the last checkpoint
 
     @contextlib.contextmanager
@@ -348,25 +361,27 @@ class Writer(Reader):
         except HTMError:  # whose metadata is damaged can be found by its id only
             self.sql.execute(f"DELETE FROM indexed WHERE id IN {chosen}", chunk)
 
-    def purge(self, keys: Iterable[str]) -> list[int]:
+    def purge(self, keys: Collection[str]) -> list[int]:
         """Drop the history of keys without an entry; returns the ids of rows that no segment may keep."""
         ids = [row[0] for row in self._in("SELECT id FROM history WHERE key IN", keys)]
         self.sql.executemany("DELETE FROM history WHERE key = ?", [(key,) for key in keys])
+        self.sql.executemany("DELETE FROM files WHERE path = ?", [(key,) for key in keys])
         self.sql.executemany("UPDATE dead SET purge = 1 WHERE id = ?", [(i,) for i in ids])
         return ids
 
-    def prune_history(self, keep: int, key: str | None) -> int:
-        """Drop all but the newest versions of each key, or of one, the current one among them; returns how many."""
+    def prune_history(self, keep: int, key: str | None) -> list[int]:
+        """Drop all but the newest versions of each key, or of one, the current one among them; returns their ids."""
         chosen = "" if key is None else "WHERE key = :key"
         ages = (
             "SELECT key, version, row_number() OVER (PARTITION BY key ORDER BY version DESC)"
             f" + EXISTS (SELECT 1 FROM entries WHERE entries.key = history.key) AS age FROM history {chosen}"
         )
-        cursor = self.sql.execute(
-            f"DELETE FROM history WHERE (key, version) IN (SELECT key, version FROM ({ages}) WHERE age > :keep)",
-            {"keep": keep, "key": key},
-        )
-        return cursor.rowcount
+        chosen = f"(SELECT key, version FROM ({ages}) WHERE age > :keep)"
+        rows = self.sql.execute(f"SELECT id FROM history WHERE (key, version) IN {chosen}", {"keep": keep, "key": key}).fetchall()
+        self.sql.execute(f"DELETE FROM history WHERE (key, version) IN {chosen}", {"keep": keep, "key": key})
+        # A later purge of the key could not tell any more which rows were its.
+        self.sql.executemany("UPDATE dead SET purge = 1 WHERE id = ?", rows)
+        return [row[0] for row in rows]
 
     def insert_pending(self, rows: Sequence[tuple[int, bytes | memoryview]]) -> None:
         self.sql.executemany("INSERT INTO pending VALUES (?, ?)", rows)
@@ -439,13 +454,15 @@ class Writer(Reader):
 
         To be called where nobody waits for a commit.
         """
-        if self._commits >= _CHECKPOINT_COMMITS or self.sql.total_changes - self._changes >= _CHECKPOINT_CHANGES:
-            self.checkpoint("PASSIVE")
+        if self._commits < _CHECKPOINT_COMMITS and self.sql.total_changes - self._changes < _CHECKPOINT_CHANGES:
+            return
+        self.checkpoint("TRUNCATE" if self._must_truncate else "PASSIVE")
+        with translated(self._path):
             if self.free_bytes() > _FREE_BYTES:
                 self._vacuum(_VACUUMED_PAGES)
 
     def checkpoint(self, mode: str) -> None:
-        """Move the WAL's pages to the database, as far as readers allow; "TRUNCATE" also empties it."""
+        """Move the WAL's pages to the database, as far as readers allow; "TRUNCATE" also empties it, now or when it can."""
         with translated(self._path):
             self.sql.execute("PRAGMA busy_timeout = 0")  # writers need not wait for a reader that takes its time
             try:
@@ -453,22 +470,26 @@ class Writer(Reader):
             finally:
                 self.sql.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
         self._commits, self._changes = 0, self.sql.total_changes
-        if not busy and pages == moved:
+        if pages == moved >= 0:
             self._new_era = True
+        if mode == "TRUNCATE":
+            self._must_truncate = bool(busy)
 
     def shrink(self) -> None:
         """Give free pages and the WAL back to the disk, as far as readers allow."""
         self._vacuum()
         self.checkpoint("TRUNCATE")
 
-    def _vacuum(self, pages: int = 0) -> None:
+    def _vacuum(self, pages: int | None = None) -> None:
         """Give free pages back to the disk, all of them or some."""
-        with translated(self._path):
-            # Each step gives back one page and has a row without columns, after which `execute` would stop.
-            self.sql.executescript(f"PRAGMA incremental_vacuum({pages})")
+        free = self.free_bytes() // self._page_bytes()
+        with self.transaction():
+            for _ in range(free if pages is None else min(pages, free)):
+                # Each step gives one page back, and has a row without columns, after which `execute` stops.
+                self.sql.execute("PRAGMA incremental_vacuum(1)").fetchall()
 
     def scrub(self) -> None:
         """Leave no trace of what was deleted: in the text index, in free pages and in the WAL."""
-        with translated(self._path):
+        with self.transaction():
             self.sql.execute("INSERT INTO lexemes(lexemes) VALUES ('optimize')")
         self.shrink()

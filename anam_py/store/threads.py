@@ -9,7 +9,8 @@ T = TypeVar("T")
 
 def interpreter_ends() -> bool:
     """Return whether nothing of the program runs any more but its exit handlers."""
-    return not any(thread.is_alive() and not thread.daemon for thread in threading.enumerate())
+    main = threading.main_thread()  # a daemon in the child of a thread that was one
+    return not any(thread.is_alive() and (thread is main or not thread.daemon) for thread in threading.enumerate())
 
 
 def started(thread: threading.Thread) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from anam_py import _validation
 from anam_py._executor import async_twin, run
 from anam_py._profiling import profiled
-from anam_py.store import figures, filters, lock, registry
+from anam_py.store import figures, files, filters, lock, registry
 from anam_py.store.entries import Entries
 from anam_py.store.handle import resolved
 from anam_py.store.reports import Problem, Repair
@@ -131,7 +131,10 @@ class Upkeep(Entries):
         from anam_py.store import maintenance
 
         folder = resolved(_validation.check_path(self))
-        return maintenance.verify_folder(folder, deep=deep, resting=not lock.is_held(folder))
+        try:
+            return maintenance.verify_folder(folder, deep=deep, resting=not lock.is_held(folder))
+        except OSError as error:  # too long a name, say
+            raise files.translated(folder, "read", error) from error
 
     def repair(self: "Upkeep | str | os.PathLike[str]") -> Repair:
         """Make a damaged store whole again, with all that is sound in it; a healthy one is left as it is.

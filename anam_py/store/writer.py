@@ -96,6 +96,8 @@ class WritingEngine(Engine):
         self._merger = merge.Merger(self)
         self._thread.start()
         self._merger.start()
+        if len(self.purging):
+            self._merger.wake()
         for block in self._snapshot.missing:
             log.error("segment %s is not readable: %s", block[0].name, block[1])
 
@@ -140,17 +142,28 @@ class WritingEngine(Engine):
     def scrub(self) -> None:
         """Leave no trace of what was purged in the catalog; merges that follow leave none in segments."""
         self.flush()
-        self.run(self._writer.scrub)
+        self.run(self._scrub)
+        self._merger.wake()
+
+    def _scrub(self) -> None:
+        self.require_sound()
+        with self._commit_lock:
+            self._writer.scrub()
 
     def prune_history(self, keep: int, key: str | None) -> int:
         """Drop all but the newest versions; returns how many."""
 
         def prune() -> int:
             self.require_sound()
-            with self._commit_lock, self._writer.transaction():
-                return self._writer.prune_history(keep, key)
+            with self._commit_lock:
+                with self._writer.transaction():
+                    pruned = self._writer.prune_history(keep, key)
+                self.purging = np.union1d(self.purging, pruned)
+            return len(pruned)
 
-        return self.run(prune)
+        count = self.run(prune)
+        self._merger.wake()
+        return count
 
     def create_index(self, path: str) -> None:
         """Index a metadata path, of what is there and of what comes."""
@@ -425,25 +438,14 @@ class WritingEngine(Engine):
                 self._writer.drop_dead(left_out)
             self._remember(lambda: self._publish_merge(ids, new, left_out))
 
-    def remove_dead(self) -> None:
-        """Remove the files that merges have replaced, in the calling thread: nobody need wait for it."""
-        with self.catalog.reading() as reader:
-            dead = reader.segments("dead")
+    def drop_segments(self, ids: Sequence[int]) -> None:
+        """Forget segments whose files are gone."""
 
-        def drop(gone: Sequence[int]) -> None:
+        def drop() -> None:
             with self._commit_lock, self._writer.transaction():
-                self._writer.drop_segments(gone)
+                self._writer.drop_segments(ids)
 
-        try:
-            if gone := recovery.unlink_dead(self.folder, dead):
-                self.run(lambda: drop(gone))
-        except HTMError as error:  # they stay listed as dead, until the next merge or opening
-            if not self._closed:
-                self.breaks(error)
-                log.warning("removing merged segments of %s failed: %s", self.folder, error)
-            self.merge_error = str(error)
-        else:
-            self.merge_error = None
+        self.run(drop)
 
     def _publish_merge(self, ids: Sequence[int], new: SegmentBlock | None, left_out: Sequence[int]) -> None:
         added = []
@@ -454,12 +456,12 @@ class WritingEngine(Engine):
         self._snapshot = self._snapshot.with_segments(added, ids)
 
     def _look_after(self) -> None:
-        """Flush and checkpoint when enough has come together; a failure is reported, not raised."""
+        """Flush and checkpoint when enough has come together; a failure is reported, not raised: the thread must go on."""
         if self._broken:
             return
         try:
             self._writer.checkpoint_if_due()
-        except HTMError as error:  # all of it is in the WAL
+        except Exception as error:  # noqa: BLE001 - all of it is in the WAL
             log.warning("%s: the WAL could not be moved to the catalog: %s", self.folder, error)
             if self.breaks(error):
                 return
@@ -469,7 +471,7 @@ class WritingEngine(Engine):
             return
         try:
             self._flush()
-        except Exception as error:  # noqa: BLE001 - the thread must go on, for everybody's sake
+        except Exception as error:  # noqa: BLE001
             log.warning("flushing %s failed, its rows stay in the catalog: %s", self.folder, error)
             self._flush_error = str(error)
             self._retry_flush_at = time.monotonic() + _RETRY_SECONDS

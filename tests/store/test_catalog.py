@@ -274,6 +274,37 @@ def test_a_log_goes_with_its_catalog_at_every_moment(open_store: Any, store_path
             assert copied.verify() == []
 
 
+@pytest.mark.parametrize("first", ["vacuum", "optimize", "put"])
+def test_whatever_is_written_first_to_a_log_marks_it(open_store: Any, store_path: Path, tmp_path: Path, first: str) -> None:
+    htm = open_store()
+    htm.store_embeddings([f"key {i}" for i in range(900)], np.tile(V, (900, 1)), texts=["word"] * 900)
+    htm.flush()
+    writer = htm._writing()._writer
+    before = []
+
+    def write() -> None:
+        for _ in range(2):
+            writer.checkpoint("TRUNCATE")
+            before.append((store_path / "catalog.sqlite").read_bytes())
+            match first:
+                case "vacuum":
+                    writer._vacuum(3)
+                case "optimize":
+                    writer.scrub()
+                    writer.checkpoint("PASSIVE")
+            with writer.transaction():
+                writer.set_meta("embedder", "x")
+
+    htm._writing().run(write)
+    image = tmp_path / "image"
+    shutil.copytree(store_path, image, ignore=shutil.ignore_patterns("*-shm", "LOCK*"))
+    with HTMCore(image, read_only=True) as copied:
+        assert len(copied) == 900
+    (image / "catalog.sqlite").write_bytes(before[0])
+    with pytest.raises(HTMError, match="put the one back|malformed"):  # SQLite may not even be able to mix them
+        HTMCore(image)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the system's list of locks")
 def test_looking_at_the_catalog_alone_drops_no_lock(open_store: Any, store_path: Path) -> None:
     htm = open_store()

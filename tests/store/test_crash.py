@@ -228,6 +228,83 @@ def test_row_39_an_interrupted_call_leaves_the_store_usable(store_path: Path, se
         assert htm.verify() == []
 
 
+READING = (
+    WRITING
+    + """
+import random, time
+chance = random.Random(int(sys.argv[2]))
+reading = HTMCore(sys.argv[1], read_only=True) if sys.argv[3] == "in the same process" else None
+if sys.argv[3] == "in another process":
+    htm.close()
+    htm, reading = None, HTMCore(sys.argv[1], read_only=True)
+handle = reading or htm
+
+class Interrupt(Exception):
+    pass
+
+def interrupt(*_):
+    raise Interrupt
+
+signal.signal(signal.SIGALRM, interrupt)
+interrupts = 0
+while interrupts < 150:
+    try:
+        signal.setitimer(signal.ITIMER_REAL, chance.uniform(0.00001, 0.001))
+        while True:
+            handle.get_text("key 1")
+            handle.search_text("word")
+            handle.get_embeddings(["key 1", "key 2"])
+            handle.history("key 3")
+    except Interrupt:
+        interrupts += 1
+if htm is None:
+    htm = HTMCore(sys.argv[1])
+for i in range(20):
+    htm.store_embedding(f"key {i}", [4, 3, 2, i], {"n": -i}, text=f"word again {i}")
+assert handle.get_text("key 1") == "word again 1", handle.get_text("key 1")
+assert handle.history("key 1")[-1]["version"] == 2
+assert len(handle.search_similar([1, 2, 3, 4], 30, -1)) == 20
+htm.compact()
+assert os.path.getsize(sys.argv[1] + "/catalog.sqlite-wal") == 0
+print("fine")
+"""
+)
+
+
+@pytest.mark.parametrize("where", ["in the writer", "in the same process", "in another process"])
+def test_row_39_an_interrupted_read_leaves_the_handle_usable(store_path: Path, where: str) -> None:
+    ended = run(READING, store_path, 0, where)
+    assert ended.stdout == "fine\n", ended.stderr
+
+
+FORKED_FROM_A_THREAD = """
+import os, sys, threading
+import numpy as np
+from anam_py.store import HTMCore
+status = []
+def fork():
+    pid = os.fork()
+    if not pid:
+        with HTMCore(sys.argv[1], dimension=4) as htm:
+            htm.store_embeddings([f"key {i}" for i in range(1500)], np.ones((1500, 4)))
+            htm.flush()
+        os._exit(0)
+    status.append(os.waitpid(pid, 0)[1])
+thread = threading.Thread(target=fork, daemon=True)
+thread.start()
+thread.join()
+print(status)
+"""
+
+
+def test_a_child_forked_by_a_daemon_thread_can_write(store_path: Path) -> None:
+    ended = run(FORKED_FROM_A_THREAD, store_path)
+    assert ended.stdout == "[0]\n", ended.stderr
+    with HTMCore(store_path, read_only=True) as htm:
+        assert len(htm) == 1500
+        assert htm.stats()["pending_rows"] == 0
+
+
 OPENING = """
 import os, queue, random, signal, sys, threading, time
 from anam_py.store import HTMCore

@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from crashing import Operation, State, do, state, states, workload
 from stores import V, contents, names, rows, segment_files
 
 from anam_py.exceptions import HTMError
-from anam_py.store import HTMCore, files, jobs, merge, recovery, snapshot, writer
+from anam_py.store import HTMCore, files, jobs, merge, recovery, snapshot, tables, writer
 
 LENGTH = 40
 CASES = int(os.environ.get("ANAM_TEST_EXAMPLES", "10"))
@@ -236,6 +237,23 @@ def test_memory_that_runs_out_right_after_a_commit_neither_repeats_nor_forgets_i
     before = contents(htm)
     htm.close()
     assert contents(open_store()) == before
+
+
+@pytest.mark.parametrize("error", [MemoryError, sqlite3.OperationalError])
+def test_row_06_a_checkpoint_that_fails_stops_no_put(
+    store: HTMCore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: type[Exception]
+) -> None:
+    def fail(*_: object) -> None:
+        raise error("for a test")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tables, "_CHECKPOINT_COMMITS", 1)
+        patch.setattr(tables.Writer, "checkpoint", fail)
+        for number in range(5):
+            store.store_embedding(f"key {number}", V, {})
+    assert "for a test" in caplog.text
+    assert len(store) == 5
+    assert store.verify() == []
 
 
 def test_row_05_a_full_catalog_fails_the_put_and_reads_go_on(store: HTMCore) -> None:

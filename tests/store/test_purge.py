@@ -1,6 +1,7 @@
 """What is purged leaves no trace, and histories are as long as one wants them."""
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from stores import V, contents, merge_in_the_background, names, rows, segment_files
 
 from anam_py.exceptions import HTMError, ValidationError
-from anam_py.store import HTMCore, merge
+from anam_py.store import HTMCore, merge, tables
 
 
 def traces(path: Path, *secrets: bytes) -> set[str]:
@@ -24,19 +25,21 @@ def fill(htm: HTMCore, rng: np.random.Generator, count: int = 50) -> None:
     htm.store_embeddings(keys, rows(rng, count), [{"n": i} for i in range(count)], texts=[f"word {i}" for i in range(count)])
 
 
-@pytest.mark.parametrize("where", ["pending", "in a segment", "deleted before", "overwritten"])
+@pytest.mark.parametrize("where", ["pending", "in a segment", "deleted before", "overwritten", "pruned before"])
 def test_what_is_purged_is_in_no_file_any_more(open_store: Any, store_path: Path, rng: np.random.Generator, where: str) -> None:
     htm = open_store()
     fill(htm, rng)
     secret, other = np.array([0.123, 4.56, 7.89, 0.1], np.float32), np.array([3.21, 6.54, 9.87, 1.1], np.float32)
     stored = {"metadata": {"who": "xyzzymeta"}, "diff_ops": [{"op": "insert", "pos": 0, "lines": ["xyzzydiff"]}]}
     htm.store_embedding("xyzzykey", secret, **stored, text="xyzzytext plugh")
-    if where in ("in a segment", "overwritten"):
+    if where in ("in a segment", "overwritten", "pruned before"):
         htm.flush()
     if where == "deleted before":
         assert htm.delete("xyzzykey")
-    if where == "overwritten":
+    if where in ("overwritten", "pruned before"):
         htm.store_embedding("xyzzykey", other, {"who": "xyzzymeta again"}, text="xyzzytext again")
+    if where == "pruned before":
+        assert htm.prune_history(1) == 1
     assert htm.delete("xyzzykey", purge=True) == (where != "deleted before")
     assert htm.history("xyzzykey") == []
     assert htm.search_text("plugh") == []
@@ -52,24 +55,45 @@ def test_what_is_purged_is_in_no_file_any_more(open_store: Any, store_path: Path
     assert htm.get_embedding("xyzzykey")["version"] == 1
 
 
-def test_a_purge_that_a_crash_cut_short_is_finished_by_the_next_merge(
+def test_a_purge_that_was_cut_short_is_finished_when_the_store_is_opened_again(
     open_store: Any, store_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    htm = open_store()
-    fill(htm, rng)
-    secret = np.array([0.123, 4.56, 7.89, 0.1], np.float32)
-    htm.store_embedding("xyzzykey", secret, {})
-    htm.flush()
+    secrets = rows(rng, 40)
     with monkeypatch.context() as patch:
         patch.setattr(merge, "purgeable", lambda *_: [])
         patch.setattr(merge, "choose", lambda _: [])
-        htm.delete("xyzzykey", purge=True)
-        htm.close()
-        assert traces(store_path, secret.tobytes())
         htm = open_store()
-    merge_in_the_background(htm)
-    assert not traces(store_path, secret.tobytes())
+        fill(htm, rng)
+        for i in range(0, 40, 10):
+            htm.store_embeddings([f"xyzzy {i + j}" for j in range(10)], secrets[i : i + 10])
+            htm.flush()
+        assert htm.delete_many([f"xyzzy {i}" for i in range(40)], purge=True) == 40
+        htm.close()
+    assert traces(store_path, *(secret.tobytes() for secret in secrets))
+    htm = open_store()
+    deadline = time.monotonic() + 30
+    while len(htm._writing().purging) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not traces(store_path, b"xyzzy", *(secret.tobytes() for secret in secrets))
     assert len(htm) == 50
+    assert htm.verify() == []
+
+
+def test_the_log_is_emptied_of_what_is_purged_as_soon_as_readers_let_go(
+    open_store: Any, store_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "_CHECKPOINT_COMMITS", 1)
+    htm = open_store()
+    fill(htm, rng)
+    htm.store_embedding("xyzzykey", V, {"who": "xyzzymeta"}, text="xyzzytext")
+    with htm._engine.moment() as (_, reader):
+        assert reader.entry("xyzzykey")
+        assert htm.delete("xyzzykey", purge=True)
+        assert "catalog.sqlite-wal" in traces(store_path, b"xyzzymeta")
+    htm.store_embedding("later", V, {})
+    htm.delete("none")  # the writer has looked after the put before once it has done this
+    merge_in_the_background(htm)
+    assert traces(store_path, b"xyzzymeta", b"xyzzykey") == set()
     assert htm.verify() == []
 
 
