@@ -95,9 +95,10 @@ class Location(NamedTuple):
 
     def prepare(self) -> None:
         """Make the store's folder and keep version control from taking it in."""
-        if self.root is not None and not self.store.exists():
-            self.store.mkdir(mode=0o700)
-            (self.store / ".gitignore").write_text("*\n", encoding="utf-8")
+        ignore = self.store / ".gitignore"
+        if self.root is not None and not ignore.exists():  # nor is it in what was restored from a backup
+            self.store.mkdir(mode=0o700, exist_ok=True)
+            ignore.write_text("*\n", encoding="utf-8")
 
     @contextlib.contextmanager
     def entered(self, folder: Path) -> Iterator[str]:
@@ -178,7 +179,8 @@ def open_store(location: Location, *, read_only: bool = True, create: bool = Fal
         If it cannot be opened; says what to do on the shell where the store's own message is about Python.
     """
     if not create and not (location.store / MARKER).exists():
-        raise _no_store(location)
+        holding_store(location)
+        raise AnamError(f"the store in {location.shown!r} is damaged: {MARKER} is missing; run {location.command('repair')}")
     with alone(location):
         return anam_py.HTMCore(location.store, read_only=read_only)
 

@@ -54,7 +54,10 @@ def _write_problems(problems: Sequence["Problem"]) -> None:
 
 
 def _write_verdict(problems: Sequence["Problem"], location: Location, seconds: float, *, quick: bool) -> None:
-    extent = "rows were not read" if quick else "every row was read"
+    if problems and problems[0].where == location.store.name:
+        extent = "it does not open"
+    else:
+        extent = "rows were not read" if quick else "every row was read"
     if not problems:
         click.echo(f"No problems in {location.shown} ({extent}, {seconds:.1f} s).")
         return

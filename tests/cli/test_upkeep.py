@@ -140,7 +140,7 @@ def test_a_damaged_store_is_whole_after_its_repair(indexed: Path) -> None:
     assert f"error: {key}: its vector is damaged\n" in result.out
     assert "done: " in result.out
     assert f".anam is whole again, with {entries - 1} entries" in result.out
-    assert "1 entries are lost. Files are taken in again with: anam index .\n" in result.out
+    assert "Lost: 1. Entries that came from files are made again by: anam index .\n" in result.out
     (folder,) = STORE.glob("quarantine/repair-*")
     assert f"What was set aside is in {folder}.\n" in result.out
     assert run("verify").status == 0
@@ -157,12 +157,26 @@ def test_a_lost_catalog_is_made_again(indexed: Path) -> None:
     for file in STORE.glob("catalog.sqlite*"):
         file.unlink()
     report = run("repair", "--json").json
-    assert report.keys() == {"store", "found", "actions", "kept", "lost", "may_reappear", "set_aside", "folder", "seconds"}
-    assert report["kept"] == report["may_reappear"] == len(expected)
+    counts = {"kept", "lost", "may_reappear", "without_text"}
+    assert report.keys() == {"store", "found", "actions", "set_aside", "folder", "seconds", *counts}
+    assert report["kept"] == report["may_reappear"] == report["without_text"] == len(expected)
     assert report["found"][0].keys() == {"severity", "where", "what"}
     assert run("verify").status == 0
+    assert run("index").status == 0
     with HTMCore(STORE, read_only=True) as htm:
         assert set(htm) == expected
+        assert htm.stats()["texts"] == len(expected)
+
+
+@pytest.mark.parametrize("command", [["search", "word"], ["stats"]])
+def test_a_store_without_its_marker_is_said_to_be_damaged(indexed: Path, command: list[str]) -> None:
+    (STORE / "anam.json").unlink()
+    result = run(*command)
+    assert result.status == 2
+    assert result.err == "anam: the store in '.anam' is damaged: anam.json is missing; run anam repair\n"
+    assert "(it does not open, " in run("verify").out
+    assert run("repair").status == 0
+    assert run(*command).status in (0, 1)
 
 
 def test_a_healthy_store_needs_no_repair(indexed: Path) -> None:

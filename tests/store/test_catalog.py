@@ -301,7 +301,7 @@ def test_whatever_is_written_first_to_a_log_marks_it(open_store: Any, store_path
     with HTMCore(image, read_only=True) as copied:
         assert len(copied) == 900
     (image / "catalog.sqlite").write_bytes(before[0])
-    with pytest.raises(HTMError, match="put the one back|malformed"):  # SQLite may not even be able to mix them
+    with pytest.raises(HTMError, match=r"put the one back|malformed"):  # SQLite may not even be able to mix them
         HTMCore(image)
 
 
