@@ -68,6 +68,8 @@ class Marker(NamedTuple):
         """Return the marker of a store; None if the folder has none."""
         path = folder / MARKER
         try:
+            if path.exists() and not path.is_file():
+                raise ValueError("it is not a file")
             body = json.loads(path.read_bytes())
             if body["magic"] != _MAGIC:
                 raise ValueError(f"magic is {body['magic']!r}")

@@ -113,6 +113,9 @@ class _Repairing:
         files.sync_folder(self._folder)
         self._swap()
         if marker != written:
+            path = self._folder / recovery.MARKER
+            if path.exists() and not path.is_file():
+                path.replace(place / path.name)
             marker.write(self._folder)
             self._actions.append(f"wrote {recovery.MARKER} anew: {marker.shards} shards of {marker.dimension} dimensions")
         return rebuilt
