@@ -17,8 +17,8 @@ from anam_py.store.sqlite import BUSY_MILLISECONDS, Connection, connect, transla
 
 _CHUNK = 10_000
 _MOST_ROWS = 2**63 - 1
-# About 4 MB of WAL, as SQLite's own rule has it.
-_CHECKPOINT_COMMITS = 256
+# Some 4 MB of WAL. While it grows, a commit takes twice as long as when it is written over again.
+_CHECKPOINT_COMMITS = 128
 _CHECKPOINT_CHANGES = 4_096
 # What is kept for the next rows, and how much beyond that goes back at a time: some 10 ms of work.
 _FREE_BYTES = 64 << 20
