@@ -24,7 +24,7 @@ from anam_py.exceptions import HTMError, ValidationError
 from anam_py.store import HTMCore, Ledger, jobs, merge, segment, writer
 from anam_py.store.ledger import Entry, File
 
-EXAMPLES = int(os.environ.get("ANAM_TEST_EXAMPLES", "2"))
+EXAMPLES = int(os.environ.get("ANAM_TEST_REPAIRS", "2"))
 KILLS = int(os.environ.get("ANAM_TEST_KILLS", "6"))
 
 LENGTH = 50
