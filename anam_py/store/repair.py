@@ -156,7 +156,7 @@ class _Repairing:
             quarantine = self._folder / recovery.QUARANTINE
             if quarantine.is_symlink():
                 raise HTMError(f"{str(quarantine)!r} is a link; put a folder there, what is damaged is set aside in it")
-            name = time.strftime("repair-%Y%m%dT%H%M%S")
+            name = time.strftime("repair-%Y%m%dT%H%M%S", time.gmtime())
             taken = {path.name for path in quarantine.iterdir()} if quarantine.is_dir() else set()
             names = (name if number == 1 else f"{name}-{number}" for number in itertools.count(1))
             self._place = quarantine / next(name for name in names if name not in taken)
