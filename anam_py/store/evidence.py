@@ -14,7 +14,7 @@ from anam_py.store.batch import shard_of
 from anam_py.store.fragments import Fragments, Piece, Shape, file_crc
 from anam_py.store.loader import Structure
 from anam_py.store.rows import Segment
-from anam_py.store.segment import TYPES
+from anam_py.store.segment import TYPES, shard_folder
 
 
 @dataclass
@@ -77,7 +77,7 @@ class SegmentFile:
         """Open it for reading; only after its rows have been found."""
         if self.shape is None:
             raise HTMError(f"nothing can be read of {str(self.path)!r}: {self.structure}")
-        return Fragments(self.path, self.shape)
+        return Fragments(self.path, self.shape, follow=self.listed is not None)
 
 
 def survey(folder: Path, listed: Iterable[tuple[Segment, str]], *, ask_all: bool) -> list[SegmentFile]:
@@ -98,6 +98,11 @@ def survey(folder: Path, listed: Iterable[tuple[Segment, str]], *, ask_all: bool
         number = int(shard.removeprefix("shard-"))
         segment, state = rows.get((number, name), (None, "unlisted"))
         found.append(SegmentFile(folder / shard / name, number, state if state in ("live", "dead") else "unlisted", segment))
+    there = {file.path for file in found}
+    for (number, name), (segment, state) in rows.items():  # a shard may lie elsewhere
+        path = shard_folder(folder, number) / name
+        if state == "live" and path not in there and path.exists():
+            found.append(SegmentFile(path, number, state, segment))
     return look_at(found, ask_all=ask_all)
 
 
@@ -106,7 +111,7 @@ def look_at(found: list[SegmentFile], *, ask_all: bool) -> list[SegmentFile]:
     opened = []
     for file in found:
         try:
-            file.crc, file.bytes = file_crc(file.path)
+            file.crc, file.bytes = file_crc(file.path, follow=file.listed is not None)
         except HTMError as error:
             file.structure = str(error)
             file.openable = False
@@ -178,7 +183,7 @@ class _Reading(NamedTuple):
 def _read(file: SegmentFile, shape: Shape, shards: int, take: Callable[[Piece], None]) -> _Reading:
     pieces = []
     right_norms = right_shards = True
-    with Fragments(file.path, shape) as fragments:
+    with Fragments(file.path, shape, follow=file.listed is not None) as fragments:
         for piece in fragments.pieces():
             take(piece)
             pieces.append((piece.ids, piece.crcs, piece.sound))

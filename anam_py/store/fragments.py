@@ -63,6 +63,8 @@ class Fragments:
         The file.
     shape : Shape
         Where its rows are.
+    follow : bool
+        Whether it may be a link.
 
     Raises
     ------
@@ -70,10 +72,9 @@ class Fragments:
         If it cannot be opened, or is no regular file.
     """
 
-    def __init__(self, path: Path, shape: Shape) -> None:
-        self.path = path
+    def __init__(self, path: Path, shape: Shape, *, follow: bool = False) -> None:
         self._shape = shape
-        self._file = open_regular(path)
+        self._file = open_regular(path, follow=follow)
         self._size = os.fstat(self._file.fileno()).st_size
 
     def __enter__(self) -> Self:
@@ -165,16 +166,16 @@ def read_at(file: BinaryIO, offset: int, count: int) -> bytes:
 
 def copy_readable(source: Path, target: Path) -> None:
     """Copy a file, with zeros for what cannot be read of it, and sync the copy."""
-    with open_regular(source) as file:
+    with open_regular(source, follow=True) as file:
         size = os.fstat(file.fileno()).st_size
         pieces = ((at, min(_BYTES_AT_ONCE, size - at)) for at in range(0, size, _BYTES_AT_ONCE))
         files.write_file(target, (read_at(file, at, count) for at, count in pieces))
 
 
-def open_regular(path: Path) -> BinaryIO:
-    """Open a file for reading, if it is one; HTMError if not: a link could lead anywhere, and a pipe would never end."""
+def open_regular(path: Path, *, follow: bool) -> BinaryIO:
+    """Open a file for reading, if it is one, or `follow` a link to one; HTMError if not, a pipe would never end."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | _NOFOLLOW)
+        descriptor = os.open(path, os.O_RDONLY | _FLAGS | (0 if follow else getattr(os, "O_NOFOLLOW", 0)))
     except OSError as error:
         raise files.translated(path, "read", error) from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -183,10 +184,10 @@ def open_regular(path: Path) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
-def file_crc(path: Path) -> tuple[int, int]:
+def file_crc(path: Path, *, follow: bool) -> tuple[int, int]:
     """Return the CRC-32 of a file's readable bytes, and how many bytes it has."""
     crc = 0
-    with open_regular(path) as file:
+    with open_regular(path, follow=follow) as file:
         try:
             while part := file.read(_BYTES_AT_ONCE):
                 crc = zlib.crc32(part, crc)
@@ -195,7 +196,7 @@ def file_crc(path: Path) -> tuple[int, int]:
         return crc, os.fstat(file.fileno()).st_size
 
 
-_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_FLAGS = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 def _metadata_crc(entry_id: int, key: str, version: int, timestamp: float, metadata: str) -> int:

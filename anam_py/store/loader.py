@@ -5,6 +5,7 @@ a process of its own, which may open no file but the one that it reads, has boun
 refuses all but what a segment is made of. It says where the datasets lie; reading them takes no HDF5.
 """
 
+import contextlib
 import io
 import json
 import os
@@ -150,7 +151,8 @@ def _lower(limit: int, value: int) -> None:
     import resource  # noqa: PLC0415 - not on Windows
 
     _, hard = resource.getrlimit(limit)
-    resource.setrlimit(limit, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
+    with contextlib.suppress(ValueError, OSError):  # not every system has every limit
+        resource.setrlimit(limit, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
 
 
 def _set_alarm(seconds: int) -> None:

@@ -113,7 +113,8 @@ class Rebuild:
                 self._fill(shard)
         lost = self._give_up()
         self._finish()
-        set_aside = [file.path for file in self._files if file.path not in self._kept and file.state != "quarantined"]
+        unlisted = [file.path for file in self._files if file.path not in self._kept and file.state != "quarantined"]
+        set_aside = [path for path in unlisted if not path.parent.is_symlink()]  # what lies elsewhere stays there
         return Rebuilt(path, lost, may_reappear, set_aside, list(self._actions(lost, may_reappear)))
 
     def _load_entries(self) -> None:
@@ -433,6 +434,8 @@ class Rebuild:
             yield "took up what the segments hold beyond the catalog, which is older than they are: its log is lost"
         for what, count in self._rescue.dropped.items():
             yield f"left out {count} damaged {what}"
+        if self._old is not None and (tables := self._old.optional_tables()):
+            yield f"left out the tables of optional features: {', '.join(tables)}"
         for path in self.written:
             yield f"wrote {path.parent.name}/{path.name} from rows that were sound"
         if may_reappear:

@@ -163,11 +163,14 @@ class SalvagedCatalog:
 
     def has_schema(self) -> bool:
         """Return whether its tables are those of a catalog, and nothing else is in its schema."""
+        return not schema.strange_objects(self._master, self.optional_tables())
+
+    def optional_tables(self) -> list[str]:
+        """Return the names of tables that a later version of this package may have added."""
         try:
-            *_, optional = schema.features(self.meta)
+            return schema.features(self.meta)[2]
         except HTMError:
-            optional = []
-        return not schema.strange_objects(self._master, optional)
+            return []
 
     def refuse_newer(self) -> None:
         """Raise HTMError if a later version of this package knows more of this catalog than this one."""

@@ -34,7 +34,7 @@ def frames(path: Path) -> Iterator[Frame]:
     """Yield the frames of a log in their order, damaged ones, too."""
     if not path.exists():
         return
-    with open_regular(path) as file:
+    with open_regular(path, follow=True) as file:
         size = path.stat().st_size
         start = read_at(file, 0, _HEADER.size)
         magic, _, page_size, _, *salts, first, second = _HEADER.unpack(start)

@@ -239,6 +239,21 @@ def test_what_is_no_file_in_place_of_a_segment_is_set_aside_unopened(store_of: A
         assert htm.verify() == []
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs links")
+@pytest.mark.parametrize("linked", ["shard", "segments", "catalog"])
+def test_what_somebody_has_put_elsewhere_and_linked_to_is_kept(store_of: Any, tmp_path: Path, linked: str) -> None:
+    path, held = store_of(0)
+    with catalog(path) as sql:
+        sql.execute("UPDATE entries SET timestamp = 1")
+    moved = {"shard": [path / "shard-0001"], "segments": segment_files(path), "catalog": [path / "catalog.sqlite"]}[linked]
+    for number, place in enumerate(moved):
+        shutil.move(place, tmp_path / f"elsewhere {number}")
+        place.symlink_to(tmp_path / f"elsewhere {number}")
+    assert Repaired(path).held == held
+    hurt(largest(path), "crc", random.Random(0))
+    assert Repaired(path).held == held
+
+
 def test_of_a_segment_that_was_cut_off_the_rows_before_the_cut_are_kept(store_path: Path) -> None:
     """Also those that have lost everything but their vector: the catalog knows in which order they were."""
     keys = [f"key {n:02}" for n in range(40)]
