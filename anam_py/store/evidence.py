@@ -1,6 +1,6 @@
 """What a store's segment files say when nobody vouches for them: which store they are of, and which of their rows are sound."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -80,7 +80,13 @@ class SegmentFile:
         return Fragments(self.path, self.shape, follow=self.listed is not None)
 
 
-def survey(folder: Path, listed: Iterable[tuple[Segment, str]], *, ask_all: bool) -> list[SegmentFile]:
+def survey(
+    folder: Path,
+    listed: Iterable[tuple[Segment, str]] = (),
+    *,
+    ask_all: bool,
+    known: Sequence[SegmentFile] = (),
+) -> list[SegmentFile]:
     """Return every segment file in a store's shards.
 
     Parameters
@@ -91,6 +97,8 @@ def survey(folder: Path, listed: Iterable[tuple[Segment, str]], *, ask_all: bool
         What the catalog lists, each with its state.
     ask_all : bool
         Whether the strict loader is to look also at files that the catalog vouches for.
+    known : sequence of SegmentFile
+        Files that the strict loader was asked about already.
     """
     rows = {(segment.shard, segment.name): (segment, state) for segment, state in listed}
     found = []
@@ -103,10 +111,10 @@ def survey(folder: Path, listed: Iterable[tuple[Segment, str]], *, ask_all: bool
         path = shard_folder(folder, number) / name
         if state == "live" and path not in there and path.exists():
             found.append(SegmentFile(path, number, state, segment))
-    return look_at(found, ask_all=ask_all)
+    return look_at(found, ask_all=ask_all, known=known)
 
 
-def look_at(found: list[SegmentFile], *, ask_all: bool) -> list[SegmentFile]:
+def look_at(found: list[SegmentFile], *, ask_all: bool, known: Sequence[SegmentFile] = ()) -> list[SegmentFile]:
     """Return those files that can be opened, with their checksums and what the strict loader says of them."""
     opened = []
     for file in found:
@@ -118,9 +126,10 @@ def look_at(found: list[SegmentFile], *, ask_all: bool) -> list[SegmentFile]:
         else:
             opened.append(file)
     asked = [file for file in opened if ask_all or not file.vouched_for]
-    structures = loader.structures([file.path for file in asked])
+    said = {file.path: file.structure for file in known if file.structure is not None}
+    said |= loader.structures([file.path for file in asked if file.path not in said])
     for file in asked:
-        file.structure = structures[file.path]
+        file.structure = said[file.path]
     return found
 
 

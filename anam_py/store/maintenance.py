@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from anam_py.exceptions import HTMError
-from anam_py.store import evidence, recovery, text, wal
+from anam_py.store import advice, evidence, recovery, text, wal
 from anam_py.store.batch import shard_of
 from anam_py.store.engine import Engine, ReadingEngine
 from anam_py.store.loader import Structure
@@ -70,7 +70,10 @@ def verify_folder(folder: Path, *, deep: bool = True, resting: bool) -> list[Pro
             problems.append(Problem("error", log.name, "it is damaged: it holds commits that SQLite overlooks"))
         engine = ReadingEngine(folder)
     except HTMError as error:
-        return [*problems, Problem("error", folder.name, str(error)), *_file_problems(folder, deep=deep)]
+        said = str(error)
+        if not (folder / recovery.MARKER).exists() and folder.is_dir() and recovery.segment_files(folder):
+            said = f"{recovery.MARKER} is missing, but there are segments; {advice.REPAIR}"
+        return [*problems, Problem("error", folder.name, said), *_file_problems(folder, deep=deep)]
     with contextlib.closing(engine):
         try:
             problems += verify(engine, deep=deep)
@@ -84,7 +87,7 @@ def verify_folder(folder: Path, *, deep: bool = True, resting: bool) -> list[Pro
 
 def _file_problems(folder: Path, *, deep: bool) -> Iterator[Problem]:
     """Yield what segment files say of themselves, without a catalog."""
-    for file in evidence.survey(folder, [], ask_all=True) if folder.is_dir() else []:
+    for file in evidence.survey(folder, ask_all=True) if folder.is_dir() else []:
         structure = file.structure
         if not isinstance(structure, Structure):
             yield Problem("error", file.name, str(structure))

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -58,6 +58,8 @@ class Rebuild:
         What the store is.
     old : SalvagedCatalog, optional
         Its catalog, if anything of it can be read.
+    known : sequence of SegmentFile
+        Segments that the strict loader was asked about already.
     log_is_empty : bool
         Whether the old catalog's WAL holds nothing: it may have been lost, and the catalog be older than the segments.
 
@@ -68,12 +70,20 @@ class Rebuild:
     """
 
     def __init__(
-        self, folder: Path, place: Path, marker: recovery.Marker, old: SalvagedCatalog | None, *, log_is_empty: bool
+        self,
+        folder: Path,
+        place: Path,
+        marker: recovery.Marker,
+        old: SalvagedCatalog | None,
+        known: Sequence[SegmentFile],
+        *,
+        log_is_empty: bool,
     ) -> None:
         self._folder = folder
         self._place = place
         self._marker = marker
         self._old = old
+        self._known = known
         self._log_is_empty = log_is_empty
         self._stale = False
         self._corrected: dict[int, int] = {}
@@ -99,7 +109,8 @@ class Rebuild:
         retired = self._writer.sql.execute("SELECT id FROM history")
         self._retired = np.union1d(self._rescue.dead, np.fromiter((row[0] for row in retired), np.int64))
         self._load_entries()
-        self._files = evidence.survey(self._folder, self._rescue.segments, ask_all=not self._rescue.authoritative)
+        ask_all = not self._rescue.authoritative
+        self._files = evidence.survey(self._folder, self._rescue.segments, ask_all=ask_all, known=self._known)
         for number, file in enumerate(self._files):
             evidence.examine(file, self._marker, partial(self._take, number, file))
         may_reappear = self._settle()

@@ -60,6 +60,7 @@ class _Repairing:
         self._folder = folder
         self._actions: list[str] = []
         self._place: Path | None = None
+        self._segments: list[evidence.SegmentFile] = []
 
     def run(self) -> Repair:
         if (self._folder / recovery.REPAIRED).exists():
@@ -101,7 +102,7 @@ class _Repairing:
                 recorded = None if old is None else _recorded(old)
                 marker = self._identity(written, recorded, old)
                 usable = old if recorded is None or recorded.uuid == marker.uuid else None
-                rebuild = Rebuild(self._folder, place, marker, usable, log_is_empty=log_is_empty)
+                rebuild = Rebuild(self._folder, place, marker, usable, self._segments, log_is_empty=log_is_empty)
                 rebuilt = rebuild.run()
             rebuilt.catalog.replace(self._folder / recovery.REPAIRED)
         except BaseException:
@@ -133,8 +134,8 @@ class _Repairing:
     def _identity(self, written: Marker | None, recorded: Marker | None, old: SalvagedCatalog | None) -> Marker:
         if written is not None and written == recorded:
             return written
-        segments = evidence.survey(self._folder, [], ask_all=True)
-        return identity.decide(written, recorded, segments, old)
+        self._segments = evidence.survey(self._folder, ask_all=True)
+        return identity.decide(written, recorded, self._segments, old)
 
     def _swap(self) -> None:
         """Put the new catalog into the place of the old one, of which nothing may be left there: a log would be taken for its."""
