@@ -176,6 +176,7 @@ INTERRUPTED = (
     WRITING
     + """
 import itertools, random, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever started the tests may have had it ignored
 chance = random.Random(int(sys.argv[2]))
 pid = os.getpid()
 armed = False
@@ -308,6 +309,7 @@ def test_a_child_forked_by_a_daemon_thread_can_write(store_path: Path) -> None:
 OPENING = """
 import os, queue, random, signal, sys, threading, time
 from anam_py.store import HTMCore
+signal.signal(signal.SIGINT, signal.default_int_handler)
 chance = random.Random(int(sys.argv[2]))
 pid = os.getpid()
 attempts = queue.Queue()

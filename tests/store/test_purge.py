@@ -89,7 +89,7 @@ def test_the_log_is_emptied_of_what_is_purged_as_soon_as_readers_let_go(
     with htm._engine.moment() as (_, reader):
         assert reader.entry("xyzzykey")
         assert htm.delete("xyzzykey", purge=True)
-        assert "catalog.sqlite-wal" in traces(store_path, b"xyzzymeta")
+        assert traces(store_path, b"xyzzymeta") != set()  # the reader may still want it
     htm.store_embedding("later", V, {})
     htm.delete("none")  # the writer has looked after the put before once it has done this
     merge_in_the_background(htm)
