@@ -106,9 +106,11 @@ class Rebuild:
 
     def _build(self, path: Path) -> Rebuilt:
         self._rescue = Rescue(self._old, self._writer, self._marker)
-        retired = self._writer.sql.execute("SELECT id FROM history")
-        self._retired = np.union1d(self._rescue.dead, np.fromiter((row[0] for row in retired), np.int64))
+        superseded = np.fromiter((row[0] for row in self._writer.sql.execute("SELECT id FROM history")), np.int64)
+        self._retired = np.union1d(self._rescue.dead, superseded)
         self._load_entries()
+        # The ids of the dead have no checksum, and would have been given to entries before.
+        self._last_id = max(self._rescue.last_id, superseded.max(initial=0), self._entries["id"].max(initial=0))
         ask_all = not self._rescue.authoritative
         self._files = evidence.survey(self._folder, self._rescue.segments, ask_all=ask_all, known=self._known)
         for number, file in enumerate(self._files):
@@ -138,7 +140,7 @@ class Rebuild:
 
     def _take(self, number: int, file: SegmentFile, piece: Piece) -> None:
         """Note the rows of a file that may be entries, though the catalog does not know them."""
-        at = self._place_of(piece.ids)
+        at = _places(self._entries["id"], piece.ids)
         is_known = at != _NOBODY
         same = piece.sound & is_known & (self._entries["mcrc"][at] == piece.mcrcs) if len(self._entries) else is_known
         for row in np.flatnonzero(same).tolist():
@@ -146,7 +148,7 @@ class Rebuild:
                 self._corrected[int(piece.ids[row])] = int(piece.crcs[row])
         if file.state == "dead" or not self._is_ours(file):
             return
-        unknown = np.flatnonzero(piece.sound & ~is_known & ~np.isin(piece.ids, self._retired))
+        unknown = np.flatnonzero(piece.sound & ~is_known & (_places(self._retired, piece.ids) == _NOBODY))
         found = [
             (
                 int(piece.ids[row]),
@@ -222,9 +224,8 @@ class Rebuild:
 
     def _is_stale(self) -> bool:
         """Return whether commits are missing from a catalog that is whole: it is older than the segments."""
-        last_id = max([self._rescue.last_id, *self._entries["id"][-1:].tolist(), *self._retired[-1:].tolist()])
         unlisted = [file for file in self._files if file.state == "unlisted" and self._is_ours(file) and file.sound.any()]
-        newer = [file for file in unlisted if file.ids[file.sound].max() > last_id]
+        newer = [file for file in unlisted if file.ids[file.sound].max() > self._last_id]
         there = {file.path.name for file in self._files}
         gone = {row.name for row, state in self._rescue.segments if state == "live"} - there
         # What was merged went away only once that was committed.
@@ -233,17 +234,9 @@ class Rebuild:
 
     # ---- rows of entries ----
 
-    def _place_of(self, ids: NDArray[np.int64]) -> NDArray[np.intp]:
-        """Return the place of each id among the entries, or `_NOBODY`."""
-        known = self._entries["id"]
-        if not len(known):
-            return np.full(len(ids), _NOBODY)
-        at = np.minimum(np.searchsorted(known, ids), len(known) - 1)
-        return np.where(known[at] == ids, at, _NOBODY)
-
     def _rows_of(self, ids: NDArray[np.int64], crcs: NDArray[np.uint32]) -> NDArray[np.intp]:
         """Return the place of the entry that each row is, by id and checksum, or `_NOBODY`."""
-        at = self._place_of(ids)
+        at = _places(self._entries["id"], ids)
         return np.where((at != _NOBODY) & (self._entries["crc"][at] == crcs), at, _NOBODY) if len(self._entries) else at
 
     def _match(self, file: SegmentFile) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -285,7 +278,7 @@ class Rebuild:
 
     def _provide_pending(self) -> None:
         ids = self._writer.sql.execute("SELECT id FROM pending ORDER BY id")
-        at = self._place_of(np.fromiter((row[0] for row in ids), np.int64))
+        at = _places(self._entries["id"], np.fromiter((row[0] for row in ids), np.int64))
         at = at[at != _NOBODY]
         self._source[at[self._source[at] == _NOBODY]] = _PENDING
 
@@ -416,8 +409,7 @@ class Rebuild:
     def _finish(self) -> None:
         """Fill what follows from the rest, and leave nothing that belongs to nobody."""
         sql = self._writer.sql
-        sound = [int(file.ids[file.sound].max()) for file in self._files if file.sound.any()]
-        last_id = max([self._rescue.last_id, *sound, *self._entries["id"][-1:].tolist(), *self._retired[-1:].tolist()], default=0)
+        last_id = max([self._last_id, *(file.ids[file.sound].max() for file in self._files if file.sound.any())])
         with self._writer.transaction():
             sql.execute("DELETE FROM pending")
             sql.execute("DELETE FROM texts WHERE id NOT IN (SELECT id FROM entries)")
@@ -429,7 +421,7 @@ class Rebuild:
                 " WHERE texts.id IS NULL AND key >= path AND key < CAST(CAST(path AS BLOB) || x'ff' AS TEXT))"
             )
             sql.execute("DELETE FROM sqlite_sequence WHERE name = 'entries'")
-            sql.execute("INSERT INTO sqlite_sequence VALUES ('entries', ?)", (last_id,))
+            sql.execute("INSERT INTO sqlite_sequence VALUES ('entries', ?)", (int(last_id),))
             self._writer.rebuild_lexemes()
             self._writer.reindex()
         self._writer.shrink()
@@ -453,6 +445,14 @@ class Rebuild:
             yield f"took up {may_reappear} entries that the catalog could not tell of; some may have been deleted before"
         if lost:
             yield f"gave up {lost} entries, of which {LOST} says what is left"
+
+
+def _places(known: NDArray[np.int64], ids: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Return the place of each id among the known ones, which ascend, or `_NOBODY`."""
+    if not len(known):
+        return np.full(len(ids), _NOBODY)
+    at = np.minimum(np.searchsorted(known, ids), len(known) - 1)
+    return np.where(known[at] == ids, at, _NOBODY)
 
 
 def _could_be_stored(key: str, metadata: str) -> bool:

@@ -68,9 +68,9 @@ def store_of(stores: list[tuple[Path, Contents]], tmp_path: Path) -> Callable[[i
     return copy
 
 
-def ever(number: int) -> set[tuple[str, int, int]]:
+def ever(number: int, length: int = LENGTH) -> set[tuple[str, int, int]]:
     """Return each key, version and number that a workload has ever stored."""
-    states = crashing.states(crashing.workload(number, LENGTH))
+    states = crashing.states(crashing.workload(number, length))
     return {(key, *version) for state in states for key, version in state.items()}
 
 
@@ -857,6 +857,18 @@ def test_ids_are_not_used_again_after_a_repair(store_of: Any) -> None:
         assert new == highest > last - len(segment_files(path))
 
 
+def test_an_impossible_id_among_the_dead_uses_no_ids_up(store_of: Any) -> None:
+    path, _ = store_of(0)
+    with catalog(path) as sql:
+        sql.execute("INSERT INTO dead VALUES (?, 0)", (2**63 - 1,))
+        ((last,),) = sql.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entries'").fetchall()
+    Repaired(path)
+    with HTMCore(path) as htm:
+        htm.store_embedding("new", W, {"n": 1})
+    with catalog(path) as sql:
+        assert sql.execute("SELECT id FROM entries WHERE key = 'new'").fetchall() == [(last + 1,)]
+
+
 # ---- verify ----
 
 
@@ -975,6 +987,52 @@ def test_a_repair_that_is_killed_at_any_step_leaves_a_store_that_repairs(
     elif errors:
         assert listing(path).items() >= listing(whole).items()
     assert without_history(Repaired(path, 1).held) == held
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs fork and SIGKILL")
+@pytest.mark.soak
+@pytest.mark.parametrize("number", range(KILLS))
+@pytest.mark.parametrize(
+    "then", ["nothing", "log deleted", "log damaged", "catalog deleted", "marker deleted", "segment damaged"]
+)
+def test_after_a_process_was_killed_a_repair_gives_what_was_acknowledged_but_for_what_was_damaged(
+    nursery: Nursery, tmp_path: Path, number: int, then: str
+) -> None:
+    chance = random.Random(f"{then} {number}")
+    path = tmp_path / "store"
+    *_, last, _ = nursery.start(crashing.write, tmp_path / "whole", seed=number, length=30)
+    steps = int(last.removeprefix("steps "))
+    lines = list(nursery.start(crashing.write, path, seed=number, length=30, kill_at=chance.randrange(steps // 4, steps)))
+    done = lines.count("done 0")
+    possible = crashing.states(crashing.workload(number, 30))[done : done + 2]
+    log = path / "catalog.sqlite-wal"
+    match then:
+        case "log deleted":
+            log.unlink(missing_ok=True)
+        case "log damaged" if log.exists() and log.stat().st_size:
+            replace(log, flipped(log.read_bytes(), [chance.randrange(log.stat().st_size)], chance))
+        case "catalog deleted":
+            (path / "catalog.sqlite").unlink()
+        case "marker deleted":
+            (path / "anam.json").unlink()
+        case "segment damaged" if segment_files(path):
+            hurt(chance.choice(segment_files(path)), chance.choice(KINDS), chance)
+    before = every_file(path)
+    report = HTMCore.repair(path)
+    assert [len(data) for data in before if data not in every_file(path)] == []
+    with HTMCore(path) as htm:
+        assert htm.verify() == []
+        found = {key: (item[0]["version"], item[0]["metadata"]["n"]) for key, item in contents(htm).items()}
+        for key, (_, n) in found.items():
+            assert htm.get_embedding(key)["embedding"]["values"].tobytes() == crashing.vector(key, n).tobytes()
+    if then in ("nothing", "marker deleted"):
+        assert found in possible
+    elif then == "log damaged":  # of the last commit nobody knows that it was one, if it is what was damaged
+        assert found in crashing.states(crashing.workload(number, 30))[max(0, done - 1) : done + 2]
+    elif then == "segment damaged":
+        assert any(found.items() <= state.items() and len(state) - len(found) == report.lost for state in possible)
+    else:
+        assert {(key, *version) for key, version in found.items()} <= ever(number, 30)
 
 
 @pytest.mark.parametrize("read_only", [False, True])
