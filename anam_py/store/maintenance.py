@@ -14,6 +14,7 @@ from anam_py.store.loader import Structure
 from anam_py.store.records import damage, vector_crc
 from anam_py.store.reports import Problem
 from anam_py.store.snapshot import SegmentBlock, Snapshot
+from anam_py.store.sqlite import translated
 from anam_py.store.tables import Reader
 
 _ROWS_AT_ONCE = 4096
@@ -115,6 +116,16 @@ def _told(problems: Iterator[Problem]) -> Iterator[Problem]:
         yield Problem("error", recovery.CATALOG, str(error))
 
 
+def _read_lexemes(reader: Reader) -> None:
+    """Read all of the text index; raises HTMError where it is damaged, which SQLite's own check does not look at."""
+    with translated(Path(recovery.CATALOG)):
+        reader.sql.execute("CREATE VIRTUAL TABLE temp.occurrences USING fts5vocab(main, lexemes, instance)")
+        try:
+            reader.sql.execute("SELECT count(*) FROM temp.occurrences").fetchone()
+        finally:
+            reader.sql.execute("DROP TABLE temp.occurrences")
+
+
 def _catalog_problems(reader: Reader, *, deep: bool) -> Iterator[Problem]:
     for message in reader.integrity_problems():
         yield Problem("error", recovery.CATALOG, message)
@@ -129,6 +140,10 @@ def _catalog_problems(reader: Reader, *, deep: bool) -> Iterator[Problem]:
                 yield Problem("error", key, f"its text is damaged: {error}")
         for what in reader.index_problems():
             yield Problem("error", "indexed", what)
+        try:
+            _read_lexemes(reader)
+        except HTMError as error:
+            yield Problem("error", "lexemes", str(error))
     if unindexed := reader.unindexed_texts():
         yield Problem("error", "lexemes", f"{unindexed} texts are stored or indexed, and not both")
     if (last := reader.last_id()) < (highest := reader.highest_id()):

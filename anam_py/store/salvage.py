@@ -5,9 +5,10 @@ their key, from the start to the first error, from the end to the last, and then
 Nothing that comes out of here has been checked but for its types: checksums are the caller's to compare.
 """
 
+import bisect
 import contextlib
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeAlias
 
@@ -205,10 +206,18 @@ class SalvagedCatalog:
         """Yield each readable row of a table once, if its values have their types."""
         return (row for row, fits in self.all_rows(table) if fits)
 
-    def all_rows(self, table: str) -> Iterator[tuple[Row, bool]]:
-        """Yield each readable row of a table once, and whether its values have their types; what is no UTF-8 is surrogates."""
+    def all_rows(self, table: str, probes: Sequence[Key] = ()) -> Iterator[tuple[Row, bool]]:
+        """Yield each readable row of a table once, and whether its values have their types; what is no UTF-8 is surrogates.
+
+        Parameters
+        ----------
+        table : str
+            Its name.
+        probes : sequence of tuple
+            Keys, ascending, between which there may be rows, where keys are texts: text as bytes.
+        """
         scan = _Scan(self._sql, self._path, table, _TABLES[table])
-        for row in scan.rows():
+        for row in scan.rows(probes):
             values = tuple(map(_plain, row))
             fits = all(map(isinstance, values, _TABLES[table].types)) and not any(map(is_broken, values))
             if not fits:
@@ -258,32 +267,34 @@ class _Scan:
         self._types = tuple({int: int, str: _Text}[table.types[place]] for place in self._places)
         self.complete = True
 
-    def rows(self) -> Generator[Row, None, None]:
-        """Yield each row that can be read."""
+    def rows(self, probes: Sequence[Key] = ()) -> Generator[Row, None, None]:
+        """Yield each row that can be read; `probes` are keys (ascending) to begin at, where keys are no numbers."""
         low = yield from self._run(None, None, descending=False)
         if low is _END:
             return
         self.complete = False
         high = yield from self._run(low, None, descending=True)
-        if high is not _END and self._types == (int,):
-            yield from self._between(low[0] if low else 0, high[0] if high else _LAST_ID)
-
-    def _between(self, low: int, high: int) -> Generator[Row, None, None]:
-        """Yield what is readable between two ids at which reading stopped."""
-        gaps = deque([(low, high)])
+        gaps = deque([] if high is _END else [(low, high)])
         for _ in range(_PROBES):
             if not gaps:
                 return
             low, high = gaps.popleft()
-            middle = (low + high) // 2
-            if middle == low:
+            start, end = self._halved(low, high) if self._types == (int,) else _split(low, high, probes)
+            if start is None:
                 continue
-            stopped = yield from self._run((middle - 1,), (high,), descending=False)
+            stopped = yield from self._run(start, high, descending=False)
             if stopped is not _END:
-                gaps.append((stopped[0] if stopped else middle, high))
-            stopped = yield from self._run((low,), (middle,), descending=True)
+                gaps.append((stopped or end, high))
+            stopped = yield from self._run(low, end, descending=True)
             if stopped is not _END:
-                gaps.append((low, stopped[0] if stopped else middle))
+                gaps.append((low, stopped or end))
+
+    @staticmethod
+    def _halved(low: Key | None, high: Key | None) -> tuple[Key | None, Key | None]:
+        """Return bounds for what lies above the middle of two ids, and for what lies below; None if there is no middle."""
+        first, last = low[0] if low else 0, high[0] if high else _LAST_ID
+        middle = (first + last) // 2
+        return ((middle - 1,), (middle,)) if middle > first else (None, None)
 
     def _run(self, low: Key | None, high: Key | None, *, descending: bool) -> Generator[Row, None, Key | None]:
         """Yield the rows between two keys up to where reading fails; returns the last key then, else `_END`."""
@@ -322,6 +333,14 @@ class _Scan:
                 ).fetchall()
         except HTMError:
             return None
+
+
+def _split(low: Key | None, high: Key | None, probes: Sequence[Key]) -> tuple[Key | None, Key | None]:
+    """Return the middle one of the probes between two keys, twice; None if there is none."""
+    first = bisect.bisect_right(probes, low) if low else 0
+    last = bisect.bisect_left(probes, high) if high else len(probes)
+    probe = probes[(first + last) // 2] if first < last else None
+    return probe, probe
 
 
 def _plain(value: Any) -> Any:
