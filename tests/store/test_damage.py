@@ -132,6 +132,21 @@ def test_row_12_someone_elses_database_is_refused(damaged: Path) -> None:
     refused(damaged, "not a catalog of anam_py", read_only=False)
 
 
+def test_row_12_a_damaged_text_index_is_found_by_verify_and_mended_by_repair(damaged: Path) -> None:
+    """SQLite's own check does not look at what is in it."""
+    with HTMCore(damaged, read_only=True) as htm:
+        before = contents(htm)
+    with catalog(damaged) as sql:
+        sql.execute("UPDATE lexemes_data SET block = x'00000000' || substr(block, 5) WHERE id > 10")
+        sql.commit()
+    assert [problem.where for problem in HTMCore.verify(damaged)] == ["lexemes"]
+    HTMCore.repair(damaged)
+    with HTMCore(damaged) as htm:
+        assert htm.verify() == []
+        assert contents(htm) == before
+        assert htm.search_text("word", 100)
+
+
 def test_row_02_a_creation_that_was_cut_off_inside_sqlite_is_begun_anew(store_path: Path) -> None:
     store_path.mkdir()
     subprocess.run([sys.executable, "-c", CUT_OFF, store_path / "catalog.sqlite"], check=True)
