@@ -25,7 +25,7 @@ class Run(NamedTuple):
 
     sanitizer: str
     openmp: str
-    library: str
+    runtime: str
     variable: str
     options: str
     tests: tuple[str, ...]
@@ -76,9 +76,9 @@ def build(run: Run) -> dict[str, str]:
     # The sanitizer has to be there before anything is allocated: it is loaded first, the very one that the core is linked with.
     core = next(run.site.glob("anam_py/_core/scan.*.so"))
     linked = subprocess.run(["ldd", str(core)], capture_output=True, text=True, check=True).stdout  # noqa: S607
-    library = re.search(rf"{re.escape(run.library)}\S* => (\S+)", linked)
+    library = re.search(rf"{re.escape(run.runtime)}\S* => (\S+)", linked)
     if library is None:
-        sys.exit(f"{core} is not linked with {run.library}:\n{linked}")
+        sys.exit(f"{core} is not linked with {run.runtime}:\n{linked}")
     return environment | {
         "LD_PRELOAD": library[1],
         "OMP_NUM_THREADS": "4",  # also where there are fewer CPUs

@@ -15,7 +15,7 @@ from anam_py.exceptions import HTMError
 from anam_py.store import files, text
 from anam_py.store.advice import REPAIR
 from anam_py.store.catalog import Catalog
-from anam_py.store.rows import Segment
+from anam_py.store.rows import SEGMENT_NAME, Segment
 from anam_py.store.segment import shard_folder
 from anam_py.store.sqlite import roll_back
 from anam_py.store.tables import Writer
@@ -31,7 +31,6 @@ _MARKER_FORMAT = 1
 _WAL_HEADER_BYTES = 32
 
 _SHARD = re.compile(r"shard-\d{4}")
-_SEGMENT = re.compile(r"seg-\d+-[0-9a-f]{8}\.h5")
 _DERIVED = re.compile(r"seg-\d+-[0-9a-f]{8}\.codes-\d+\.h5")
 
 # Neither SQLite's WAL nor flock can be relied on there.
@@ -203,7 +202,7 @@ def tidy(folder: Path, writer: Writer) -> list[str]:
         path = folder / shard / name
         if files.TEMPORARY in name or _DERIVED.fullmatch(name):
             files.remove(path)
-        elif _SEGMENT.fullmatch(name) and name not in known:
+        elif SEGMENT_NAME.fullmatch(name) and name not in known:
             quarantine = folder / QUARANTINE
             files.make_folder(quarantine)
             target = quarantine / f"{time.strftime('%Y%m%dT%H%M%S')}-{shard}-{name}"
@@ -235,7 +234,7 @@ def unlink_dead(folder: Path, dead: Sequence[Segment]) -> list[int]:
 
 def segment_files(folder: Path) -> list[tuple[str, str]]:
     """Return (folder, name) of every segment file, listed in the catalog or not."""
-    return [(shard, name) for shard, name in _shard_files(folder) if _SEGMENT.fullmatch(name)]
+    return [(shard, name) for shard, name in _shard_files(folder) if SEGMENT_NAME.fullmatch(name)]
 
 
 def _shard_files(folder: Path) -> list[tuple[str, str]]:
