@@ -7,7 +7,6 @@ Nothing that comes out of here has been checked but for its types: checksums are
 
 import bisect
 import contextlib
-from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeAlias
@@ -21,7 +20,7 @@ Key: TypeAlias = tuple[Any, ...]
 Row: TypeAlias = tuple[Any, ...]
 
 # How often damaged ranges are halved to find what is readable inside them.
-_PROBES = 2_000
+_PROBES = 20_000
 _LAST_ID = 2**40
 _PAGE_SIZE = 4_096
 # A format beyond is none, but damage.
@@ -216,7 +215,7 @@ class SalvagedCatalog:
         probes : sequence of tuple
             Keys, ascending, between which there may be rows, where keys are texts: text as bytes.
         """
-        scan = _Scan(self._sql, self._path, table, _TABLES[table])
+        scan = _Scan(self._sql, self._path, table, _TABLES[table], self.last_id())
         for row in scan.rows(probes):
             values = tuple(map(_plain, row))
             fits = all(map(isinstance, values, _TABLES[table].types)) and not any(map(is_broken, values))
@@ -229,7 +228,7 @@ class SalvagedCatalog:
     def indexed_keys(self) -> Iterator[tuple[int, str]]:
         """Yield (id, key) of the entries that the index of their keys lists, whatever of the table is damaged."""
         table = _Table("id, key", (int, str), ("key",))
-        scan = _Scan(self._sql, self._path, "entries INDEXED BY sqlite_autoindex_entries_1", table)
+        scan = _Scan(self._sql, self._path, "entries INDEXED BY sqlite_autoindex_entries_1", table, 0)
         for row in scan.rows():
             entry_id, key = map(_plain, row)
             if isinstance(entry_id, int) and isinstance(key, str) and not is_broken(key):
@@ -257,7 +256,7 @@ _END: Key = ("end",)
 class _Scan:
     """One reading of a table, in pieces by its key."""
 
-    def __init__(self, sql: Connection, path: Path, source: str, table: _Table) -> None:
+    def __init__(self, sql: Connection, path: Path, source: str, table: _Table, last_id: int) -> None:
         self._sql = sql
         self._path = path
         self._source = source
@@ -265,6 +264,7 @@ class _Scan:
         names = table.columns.split(", ")
         self._places = [names.index(name) for name in table.key]
         self._types = tuple({int: int, str: _Text}[table.types[place]] for place in self._places)
+        self._last_id = last_id or _LAST_ID
         self.complete = True
 
     def rows(self, probes: Sequence[Key] = ()) -> Generator[Row, None, None]:
@@ -274,11 +274,11 @@ class _Scan:
             return
         self.complete = False
         high = yield from self._run(low, None, descending=True)
-        gaps = deque([] if high is _END else [(low, high)])
+        gaps = [] if high is _END else [(low, high)]
         for _ in range(_PROBES):
             if not gaps:
                 return
-            low, high = gaps.popleft()
+            low, high = gaps.pop()  # the lowest: beyond the last row there may be nothing but errors
             start, end = self._halved(low, high) if self._types == (int,) else _split(low, high, probes)
             if start is None:
                 continue
@@ -289,10 +289,9 @@ class _Scan:
             if stopped is not _END:
                 gaps.append((low, stopped or end))
 
-    @staticmethod
-    def _halved(low: Key | None, high: Key | None) -> tuple[Key | None, Key | None]:
+    def _halved(self, low: Key | None, high: Key | None) -> tuple[Key | None, Key | None]:
         """Return bounds for what lies above the middle of two ids, and for what lies below; None if there is no middle."""
-        first, last = low[0] if low else 0, high[0] if high else _LAST_ID
+        first, last = low[0] if low else 0, high[0] if high else self._last_id + 1
         middle = (first + last) // 2
         return ((middle - 1,), (middle,)) if middle > first else (None, None)
 

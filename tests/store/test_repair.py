@@ -442,6 +442,46 @@ def test_damaged_diff_ops_texts_and_old_versions_are_left_out_and_the_rest_is_ke
         }
 
 
+def test_of_a_table_with_several_pages_that_cannot_be_read_the_others_are_kept(store_path: Path) -> None:
+    keys = [f"key {n:03}" for n in range(400)]
+    vectors = np.stack([crashing.vector(key, 0) for key in keys])
+    chance = random.Random(0)
+    with HTMCore(store_path, 1, dimension=DIMENSION) as htm:
+        for n in range(3):
+            texts = [f"word {chance.randbytes(100).hex()}" for _ in keys]
+            htm.store_embeddings(keys, vectors, [{"n": n, "padding": "x" * 100}] * 400, texts=texts)
+        htm.compact()
+        held = contents(htm)
+    with catalog(store_path) as sql:
+        roots = dict(sql.execute("SELECT name, rootpage FROM sqlite_master"))
+    data = bytearray((store_path / "catalog.sqlite").read_bytes())
+    for table in ("history", "texts", "entries"):
+        pages_ = leaves(bytes(data), roots[table])
+        assert len(pages_) > 12
+        for page in pages_[3::4]:
+            data[4096 * (page - 1) : 4096 * page] = bytes(4096)
+    replace(store_path / "catalog.sqlite", bytes(data))
+    assert HTMCore.repair(store_path).kept == 400
+    with HTMCore(store_path) as htm:
+        found = contents(htm)
+        assert {key: item[:3] for key, item in found.items()} == {key: item[:3] for key, item in held.items()}
+        assert sum(item[3] is not None for item in found.values()) > 280
+        assert sum(len(item[4]) for item in found.values()) > 400 + 2 * 280
+        assert htm.verify() == []
+
+
+def leaves(data: bytes, page: int) -> list[int]:
+    """Return the pages of a B-tree that have none below them, in their order."""
+    start = 4096 * (page - 1)
+    if data[start] in (10, 13):
+        return [page]
+    assert data[start] in (2, 5)
+    count = int.from_bytes(data[start + 3 : start + 5], "big")
+    cells = [start + int.from_bytes(data[start + 12 + 2 * n :][:2], "big") for n in range(count)]
+    below = [int.from_bytes(data[place : place + 4], "big") for place in [*cells, start + 8]]
+    return [leaf for child in below for leaf in leaves(data, child)]
+
+
 def test_texts_that_the_index_does_not_know_are_indexed_again(store_of: Any) -> None:
     path, held = store_of(0)
     with catalog(path) as sql:
