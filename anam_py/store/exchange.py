@@ -25,7 +25,6 @@ from anam_py.store.snapshot import Snapshot
 from anam_py.store.tables import Reader
 from anam_py.store.writer import WritingEngine
 
-_ATTEMPTS = 5
 # So few that their metadata, of up to 1 MiB each, can be held together.
 _ROWS_AT_ONCE = 128
 _BATCH_BYTES = 32 << 20

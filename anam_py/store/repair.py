@@ -112,13 +112,13 @@ class _Repairing:
             shutil.rmtree(place, ignore_errors=True)
             raise
         files.sync_folder(self._folder)
-        self._swap()
-        if marker != written:
+        if marker != written:  # before the swap, which a repair after a crash finishes: it need not look for the identity again
             path = self._folder / recovery.MARKER
             if path.exists() and not path.is_file():
                 path.replace(place / path.name)
             marker.write(self._folder)
             self._actions.append(f"wrote {recovery.MARKER} anew: {marker.shards} shards of {marker.dimension} dimensions")
+        self._swap()
         return rebuilt
 
     @contextlib.contextmanager

@@ -424,15 +424,14 @@ class Writer(Reader):
                 self.sql.execute("INSERT INTO lexemes(rowid, key, body) VALUES (?, ?, ?)", (i, *columns))
         self.set_meta("lexemes", text.LEXEMES)
 
-    def create_index(self, path: str) -> bool:
-        """Index a metadata path of every entry; returns whether that is new."""
+    def create_index(self, path: str) -> None:
+        """Index a metadata path of every entry, unless it is."""
         if path in self._indexes:
-            return False
+            return
         self.sql.execute("INSERT INTO indexes VALUES (?)", (path,))
         metadata = self.sql.execute("SELECT id, metadata FROM entries")
         while rows := metadata.fetchmany(_CHUNK):
             self.sql.executemany("INSERT INTO indexed VALUES (?, ?, ?, ?)", indexing.rows_of([path], rows))
-        return True
 
     def reindex(self) -> None:
         """Fill the index of every declared path anew."""
