@@ -23,7 +23,7 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError, LinkError, SetupError
 
 CORE = "anam_py/_core"
-MODULES = ("checksum", "resonance", "scan", "tokens")
+MODULES = ("checksum", "coding", "resonance", "scan", "settle", "simd", "tokens")
 DEBUG = os.environ.get("ANAM_CYTHON_DEBUG", "0") == "1"
 SANITIZE = os.environ.get("ANAM_SANITIZE", "")
 
@@ -198,7 +198,7 @@ def extensions():
             f"{CORE}/{name}".replace("/", "."),
             [f"{CORE}/{name}.pyx"],
             include_dirs=[CORE],
-            depends=[f"{CORE}/simd.h", *([TSAN_OPENMP] if SANITIZE == "thread" else [])],
+            depends=[*map(str, Path(CORE).glob("*.h")), *([TSAN_OPENMP] if SANITIZE == "thread" else [])],
         )
         for name in MODULES
     ]

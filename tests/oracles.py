@@ -42,7 +42,7 @@ def oracle_top_k(
     """Return (block, row, score) of the k best and of all that tie with the last, best first."""
     hits = [
         (number, row, float(score))
-        for number, (vectors, _, alive) in enumerate(blocks)
+        for number, (vectors, _, alive, _) in enumerate(blocks)
         for row, score in enumerate(oracle_scores(vectors, query))
         if (alive is None or alive[row]) and score >= min_score
     ]
@@ -52,7 +52,7 @@ def oracle_top_k(
 
 def oracle_mean_field(blocks: Sequence[Rows]) -> NDArray[np.float64]:
     """Return the direction of the mean of all living rows as unit vectors."""
-    rows = np.concatenate([vectors if alive is None else vectors[alive != 0] for vectors, _, alive in blocks]).astype(float)
+    rows = np.concatenate([vectors if alive is None else vectors[alive != 0] for vectors, _, alive, _ in blocks]).astype(float)
     mean = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).mean(axis=0)
     return mean / np.linalg.norm(mean)
 

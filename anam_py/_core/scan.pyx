@@ -1,34 +1,22 @@
-"""Exact cosine top-k over blocks of rows: a fast pass that selects candidates, and the exact score of those.
+"""The scan: exact scores, and the first level of a search, which bounds the cosine of every row.
 
-``approximate`` fills an approximate cosine for every row, whose error ``slack`` bounds; ``select`` lists the rows
-that may be among the best by that bound; ``rescore`` gives them the score that the contract defines. The proof is
-in docs/explanation/exactness.md, the face for Python in ``_core/__init__.py``.
+A row is bounded by its code or, where it has none, by a product in single precision; settle.pyx takes it from there. The
+proof is in docs/explanation/exactness.md, the face for Python in ``_core/search.py``.
 """
-
-import os
 
 import numpy as np
 
 from cython.parallel cimport parallel, prange, threadid
 from libc.float cimport FLT_EPSILON
 from libc.math cimport INFINITY, sqrt
-from libc.stdint cimport int32_t, int64_t, uint8_t
-from libc.stdlib cimport calloc, free
+from libc.stdint cimport int8_t, int64_t, uint8_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy
 
 from anam_py._core._fenv cimport enter_ieee, fenv_t, leave_ieee
 from anam_py._core._openmp cimport ANAM_OPENMP, omp_get_max_threads, omp_in_parallel
-
-
-cdef extern from "simd.h" nogil:
-    ctypedef struct anam_simd:
-        const char *name
-        int (*usable)() noexcept nogil
-        void (*dots)(const float *, size_t, size_t, const float *, float *) noexcept nogil
-        double (*exact)(const float *, const float *, size_t) noexcept nogil
-
-    const anam_simd anam_simd_table[]
-    const int ANAM_SIMD_LEVELS
-    const int ANAM_LANES
+from anam_py._core.coding cimport Sketches
+from anam_py._core.simd cimport ANAM_LANES, ANAM_PANEL_ROWS, SIMD, anam_heap, anam_sketch
 
 OPENMP = bool(ANAM_OPENMP)
 
@@ -38,32 +26,8 @@ cdef double LARGEST_NORM = 2.0 ** 60
 
 # What a thread scans at a time: enough to make calls cheap, little enough to share evenly.
 cdef Py_ssize_t SPAN_BYTES = 512 * 1024
-
-
-# ---- instruction sets ----
-
-def simd_levels():
-    """List the instruction sets that this CPU and build have, best first."""
-    return tuple([simd.name.decode() for simd in anam_simd_table[:ANAM_SIMD_LEVELS] if simd.usable()])
-
-
-def simd_level():
-    """Name the instruction set in use."""
-    return SIMD.name.decode()
-
-
-cdef const anam_simd *choose_simd(str wanted) except NULL:
-    """Find the implementation that is named, or the best where none is."""
-    cdef int i
-    usable = simd_levels()
-    if wanted and wanted not in usable:
-        raise ImportError(f"ANAM_SIMD is {wanted!r}; this CPU and build have: {', '.join(usable)}")
-    for i in range(ANAM_SIMD_LEVELS):
-        if anam_simd_table[i].name.decode() == (wanted or usable[0]):
-            return &anam_simd_table[i]
-
-
-cdef const anam_simd *SIMD = choose_simd(os.environ.get("ANAM_SIMD", ""))
+# Of coded rows: several calls' worth of panels, whose bounds stay in the cache.
+cdef Py_ssize_t SPAN_PANELS = 64
 
 
 # ---- threads ----
@@ -125,51 +89,36 @@ def scores(const float[:, ::1] vectors, const float[::1] query, double[::1] out)
         leave_ieee(caller)
 
 
-def normalise(const float[::1] query, float[::1] out):
-    """Write the unit vector of a query, rounded once, and return the norm of the query.
+def normalise(const float[:, ::1] queries, float[:, ::1] units, double[::1] norms):
+    """Write the norm of each query, and its unit vector, rounded once.
 
     Parameters
     ----------
-    query : float32 memoryview of shape (D,)
-    out : float32 memoryview of shape (D,)
-
-    Returns
-    -------
-    float
+    queries : float32 memoryview of shape (n, D)
+    units : float32 memoryview of shape (n, D)
+    norms : float64 memoryview of shape (n,)
     """
-    cdef Py_ssize_t i, dimension = query.shape[0]
-    cdef double query_norm
+    cdef Py_ssize_t i, k, dimension = queries.shape[1]
     cdef fenv_t caller
     with nogil:
         caller = enter_ieee()
-        query_norm = norm_of(&query[0], dimension)
-        for i in range(dimension):
-            out[i] = <float> (query[i] / query_norm)
+        for k in range(queries.shape[0]):
+            norms[k] = norm_of(&queries[k, 0], dimension)
+            for i in range(dimension):
+                units[k, i] = <float> (queries[k, i] / norms[k])
         leave_ieee(caller)
-    return query_norm
 
 
 # ---- blocks ----
-
-cdef struct Block:
-    const float *vectors
-    const double *norms
-    const uint8_t *alive        # NULL where all are
-
-cdef struct Span:
-    Py_ssize_t block
-    Py_ssize_t first            # row of the block
-    Py_ssize_t n_rows
-    Py_ssize_t offset           # of `first` among the rows of all blocks
-
 
 cdef class Blocks:
     """The rows of all blocks as one sequence, cut into spans that one thread scans at a time.
 
     Parameters
     ----------
-    blocks : sequence of (vectors, norms, alive)
-        float32 (n, D), float64 (n,) and uint8 (n,) or None; C-contiguous. A block may be empty.
+    blocks : sequence of (vectors, norms, alive, codes)
+        float32 (n, D), float64 (n,), uint8 (n,) or None, and (plan number, bits, early groups, panels, detail rows or None, their
+        factors or None) or None; C-contiguous. A block may be empty.
     dimension : int
 
     Raises
@@ -178,22 +127,20 @@ cdef class Blocks:
         If the parts of a block do not fit each other or the dimension.
     """
 
-    cdef readonly Py_ssize_t n_rows
-    cdef readonly Py_ssize_t n_spans
-    cdef readonly Py_ssize_t dimension
-    cdef Block *block
-    cdef Span *span
-    cdef object owners
-
     def __cinit__(self, blocks, Py_ssize_t dimension):
         cdef const float[:, ::1] vectors
         cdef const double[::1] norms
         cdef const uint8_t[::1] alive
-        cdef Py_ssize_t i, first, length, height = max(1, SPAN_BYTES // (4 * dimension))
+        cdef Py_ssize_t i, first, length, height
+        cdef Py_ssize_t plain_height = max(1, SPAN_BYTES // (4 * dimension))
         self.owners = blocks
         self.dimension = dimension
         self.block = <Block *> calloc(len(blocks) + 1, sizeof(Block))
-        self.span = <Span *> calloc(sum([(len(rows[0]) + height - 1) // height for rows in blocks]) + 1, sizeof(Span))
+        n_spans = 0
+        for rows in blocks:
+            height = plain_height if rows[3] is None else SPAN_PANELS * ANAM_PANEL_ROWS
+            n_spans += (len(rows[0]) + height - 1) // height
+        self.span = <Span *> calloc(n_spans + 1, sizeof(Span))
         if self.block == NULL or self.span == NULL:
             raise MemoryError
         for i, rows in enumerate(blocks):
@@ -202,7 +149,7 @@ cdef class Blocks:
             alive = rows[2]
             length = vectors.shape[0]
             if vectors.shape[1] != dimension or norms.shape[0] != length or not (alive is None or alive.shape[0] == length):
-                shapes = [None if part is None else part.shape for part in rows]
+                shapes = [None if part is None else part.shape for part in rows[:3]]
                 raise ValueError(f"block {i}: vectors, norms and alive of shapes {shapes} are not rows of dimension {dimension}")
             if length == 0:
                 continue
@@ -210,20 +157,43 @@ cdef class Blocks:
             self.block[i].norms = &norms[0]
             if alive is not None:
                 self.block[i].alive = &alive[0]
+            height = plain_height
+            if rows[3] is not None:
+                self.take_codes(&self.block[i], length, rows[3])
+                height = SPAN_PANELS * ANAM_PANEL_ROWS
             for first in range(0, length, height):
                 self.span[self.n_spans] = Span(i, first, min(height, length - first), self.n_rows)
                 self.n_rows += self.span[self.n_spans].n_rows
                 self.n_spans += 1
+
+    cdef int take_codes(self, Block *block, Py_ssize_t length, codes) except -1:
+        cdef const uint8_t[:, ::1] panels
+        cdef const int8_t[:, ::1] detail
+        cdef const float[:, ::1] factors
+        block.plan, block.panels.bits, block.panels.groups, block.panels.early, panels, detail, factors = codes
+        if (
+            panels.shape[0] != (length + ANAM_PANEL_ROWS - 1) // ANAM_PANEL_ROWS
+            or panels.shape[1] < <Py_ssize_t> block.panels.groups * (64 if block.panels.bits == 4 else 192) + 192
+            or (detail is not None and (detail.shape[0] != length or factors.shape[0] != length or factors.shape[1] != 2))
+        ):
+            raise ValueError("codes do not fit their rows")
+        block.panels.data = &panels[0, 0]
+        block.panels.stride = panels.shape[1]
+        if detail is not None:
+            block.detail = &detail[0, 0]
+            block.detail_stride = detail.shape[1]
+            block.factors = &factors[0, 0]
+        return 0
 
     def __dealloc__(self):
         free(self.block)
         free(self.span)
 
 
-# ---- the fast pass ----
+# ---- the first level ----
 
 def slack(Py_ssize_t dimension):
-    """Bound the difference between the approximate and the exact score of a row (docs/explanation/exactness.md).
+    """Bound the difference between the single-precision and the exact score of a row (docs/explanation/exactness.md).
 
     Parameters
     ----------
@@ -238,148 +208,139 @@ def slack(Py_ssize_t dimension):
     return 1.01 * (roundings / (1 - roundings * unit) + 3) * unit
 
 
-cdef inline void replace_smallest(float *heap, Py_ssize_t size, float value) noexcept nogil:
-    """Put `value` in the place of the root of a min-heap, and restore the heap."""
-    cdef Py_ssize_t parent = 0, child = 1
-    while child < size:
-        if child + 1 < size and heap[child + 1] < heap[child]:
-            child += 1
-        if value <= heap[child]:
-            break
-        heap[parent] = heap[child]
-        parent = child
-        child = 2 * parent + 1
-    heap[parent] = value
-
-
-cdef float approximate_span(
-    const Block *block, Py_ssize_t first, Py_ssize_t n_rows, Py_ssize_t dimension, const float *query,
-    float *approx, float *heap, Py_ssize_t k,
+cdef void bound_plain(
+    const Block *block, Py_ssize_t first, Py_ssize_t n_rows, Py_ssize_t dimension, const float *query, float error,
+    Py_ssize_t offset, float *bounds, anam_heap *heap, float *greatest,
 ) noexcept nogil:
-    """Fill the approximate scores of some rows, note the best in a heap, and return the greatest."""
+    """Bound rows without codes by their single-precision scores."""
     cdef Py_ssize_t i
     cdef double norm
-    cdef float greatest = -INFINITY
-    cdef fenv_t caller = enter_ieee()
-    SIMD.dots(block.vectors + first * dimension, n_rows, dimension, query, approx)
+    cdef float score
+    cdef float most = -INFINITY
+    SIMD.dots(block.vectors + first * dimension, n_rows, dimension, query, bounds)
     for i in range(n_rows):
         norm = block.norms[first + i]
         if block.alive != NULL and not block.alive[first + i]:
-            approx[i] = -INFINITY
+            bounds[i] = -INFINITY
         elif SMALLEST_NORM <= norm <= LARGEST_NORM:
-            approx[i] = <float> (approx[i] / norm)
-            if k > 0 and approx[i] > heap[0]:
-                replace_smallest(heap, k, approx[i])
+            score = <float> (bounds[i] / norm)
+            if heap.size > 0 and score > heap.score[0]:
+                offer(heap, score, offset + i)
+            bounds[i] = score + error
         else:
-            approx[i] = INFINITY
-        greatest = max(greatest, approx[i])
-    leave_ieee(caller)
-    return greatest
+            bounds[i] = INFINITY
+        most = max(most, bounds[i])
+    greatest[0] = most
 
 
-def approximate(
-    Blocks blocks, const float[::1] query, float[::1] approx, float[::1] greatest, float[:, ::1] heaps, int threads
-):
-    """Fill the approximate score of every row.
-
-    Parameters
-    ----------
-    blocks : Blocks
-    query : float32 memoryview of shape (D,)
-        As `normalise` gives it.
-    approx : float32 memoryview of shape (n_rows,)
-        -inf for a dead row, +inf for one that single precision cannot judge.
-    greatest : float32 memoryview of shape (n_spans,)
-        The greatest approximate score of each span.
-    heaps : float32 memoryview of shape (threads, k)
-        Given full of -inf; receives the k greatest finite approximate scores that each thread has seen.
-    threads : int
-    """
-    cdef Py_ssize_t i, k = heaps.shape[1]
-    cdef float *heap
-    cdef Span *span
-    with nogil, parallel(num_threads=threads):
-        # Not static: on a busy machine a thread may start late or lose its CPU, and then the others go on with its share.
-        for i in prange(blocks.n_spans, schedule="dynamic"):
-            span = &blocks.span[i]
-            heap = &heaps[threadid(), 0] if k > 0 else NULL
-            greatest[i] = approximate_span(
-                &blocks.block[span.block], span.first, span.n_rows, blocks.dimension, &query[0],
-                &approx[span.offset], heap, k,
-            )
+cdef void offer(anam_heap *heap, float score, int64_t row) noexcept nogil:
+    """Put a row in the place of the root of a min-heap, and restore the heap."""
+    cdef size_t parent = 0, child = 1
+    while child < heap.size:
+        if child + 1 < heap.size and heap.score[child + 1] < heap.score[child]:
+            child += 1
+        if score <= heap.score[child]:
+            break
+        heap.score[parent] = heap.score[child]
+        heap.row[parent] = heap.row[child]
+        parent = child
+        child = 2 * parent + 1
+    heap.score[parent] = score
+    heap.row[parent] = row
 
 
-# ---- candidates ----
-
-def select(Blocks blocks, const float[::1] approx, const float[::1] greatest, double threshold):
-    """List the rows whose approximate score is at least `threshold`.
-
-    Returns
-    -------
-    block : int32 ndarray of shape (m,)
-    row : int64 ndarray of shape (m,)
-    """
-    cdef Py_ssize_t i, j, m = 0
-    cdef Span span
-    cdef int32_t[::1] block_view
-    cdef int64_t[::1] row_view
-    with nogil:
-        for i in range(blocks.n_spans):
-            span = blocks.span[i]
-            if greatest[i] >= threshold:
-                for j in range(span.n_rows):
-                    m += approx[span.offset + j] >= threshold
-    block = np.empty(m, np.int32)
-    row = np.empty(m, np.int64)
-    block_view = block
-    row_view = row
-    m = 0
-    with nogil:
-        for i in range(blocks.n_spans):
-            span = blocks.span[i]
-            if greatest[i] >= threshold:
-                for j in range(span.n_rows):
-                    if approx[span.offset + j] >= threshold:
-                        block_view[m] = <int32_t> span.block
-                        row_view[m] = span.first + j
-                        m += 1
-    return block, row
-
-
-cdef void rescore_range(
-    const Block *blocks, Py_ssize_t dimension, const float *query, double query_norm,
-    const int32_t *block, const int64_t *row, double *score, Py_ssize_t n,
-) noexcept nogil:
-    cdef Py_ssize_t i
-    cdef const float *vector
-    cdef fenv_t caller = enter_ieee()
-    for i in range(n):
-        vector = blocks[block[i]].vectors + row[i] * dimension
-        score[i] = SIMD.exact(vector, query, dimension) / (query_norm * blocks[block[i]].norms[row[i]])
-    leave_ieee(caller)
-
-
-def rescore(
-    Blocks blocks, const float[::1] query, double query_norm,
-    const int32_t[::1] block, const int64_t[::1] row, double[::1] score, int threads,
-):
-    """Write the exact scores of candidates.
+cdef class Bounds:
+    """What the first level found: an upper bound of each query's cosine with each row, and the rows that look best.
 
     Parameters
     ----------
     blocks : Blocks
-    query : float32 memoryview of shape (D,)
-        Not the unit vector.
-    query_norm : float
-    block, row : int32 and int64 memoryviews of shape (m,), m > 0
-    score : float64 memoryview of shape (m,)
+    queries : float32 memoryview of shape (n, D)
+        Unit vectors, as `normalise` gives them.
+    sketches : sequence of Sketches
+        The queries for each plan of the blocks' codes.
+    n_best : int
+        How many of the rows that look best each thread notes for each query; 0 for none.
+    threshold : float
+        Rows that cannot reach this score may be given a bound of -inf.
     threads : int
     """
-    cdef Py_ssize_t i, first, n = row.shape[0], step = 64
-    with nogil, parallel(num_threads=threads):
-        for i in prange((n + step - 1) // step, schedule="static"):
-            first = i * step
-            rescore_range(
-                blocks.block, blocks.dimension, &query[0], query_norm,
-                &block[first], &row[first], &score[first], min(step, n - first),
-            )
+
+    def __cinit__(
+        self, Blocks blocks, const float[:, ::1] queries, sketches, Py_ssize_t n_best, double threshold, int threads
+    ):
+        cdef Py_ssize_t i, k, n = queries.shape[0], n_heaps = threads * queries.shape[0], plan
+        cdef float error = <float> (1.0000001 * slack(blocks.dimension) + 2.0 ** -23)
+        cdef float lowest = <float> (threshold - 2.0 ** -22)
+        cdef Sketches sketch
+        cdef const anam_sketch **plans = <const anam_sketch **> calloc(len(sketches) + 1, sizeof(void *))
+        cdef Span *span
+        cdef Block *block
+        cdef anam_heap *heaps
+        cdef float *most
+        cdef fenv_t caller
+        self.n_queries = n
+        self.n_rows = blocks.n_rows
+        self.n_spans = blocks.n_spans
+        self.n_best = n_best
+        self.threads = threads
+        self.bounds = <float *> malloc(max(1, n * blocks.n_rows) * sizeof(float))
+        self.greatest = <float *> malloc(max(1, n * blocks.n_spans) * sizeof(float))
+        self.best_score = <float *> malloc(max(1, n_heaps * n_best) * sizeof(float))
+        self.best_row = <int64_t *> malloc(max(1, n_heaps * n_best) * sizeof(int64_t))
+        self.heaps = <anam_heap *> malloc(max(1, n_heaps) * sizeof(anam_heap))
+        if (
+            plans == NULL or self.bounds == NULL or self.greatest == NULL or self.best_score == NULL or self.best_row == NULL
+            or self.heaps == NULL
+        ):
+            free(plans)
+            raise MemoryError
+        for plan, sketch in enumerate(sketches):
+            plans[plan] = sketch.sketches
+        for i in range(n_heaps * n_best):
+            self.best_score[i] = -INFINITY
+            self.best_row[i] = -1
+        for i in range(n_heaps):
+            self.heaps[i] = anam_heap(self.best_score + i * n_best, self.best_row + i * n_best, n_best)
+        with nogil, parallel(num_threads=threads):
+            most = <float *> malloc(n * sizeof(float))
+            caller = enter_ieee()
+            # Not static: on a busy machine a thread may start late or lose its CPU, and then the others go on with its share.
+            for i in prange(blocks.n_spans, schedule="dynamic"):
+                span = &blocks.span[i]
+                block = &blocks.block[span.block]
+                heaps = self.heaps + threadid() * n
+                if block.panels.data != NULL and most != NULL:
+                    for k in range(n):
+                        most[k] = -INFINITY
+                    SIMD.scan(
+                        &block.panels, span.first // ANAM_PANEL_ROWS, span.n_rows,
+                        block.alive + span.first if block.alive != NULL else NULL, plans[block.plan], n, lowest, span.offset,
+                        self.bounds + span.offset, self.n_rows, heaps, most,
+                    )
+                    for k in range(n):
+                        self.greatest[k * self.n_spans + i] = most[k]
+                else:
+                    for k in range(n):
+                        bound_plain(
+                            block, span.first, span.n_rows, blocks.dimension, &queries[k, 0], error, span.offset,
+                            self.bounds + k * self.n_rows + span.offset, heaps + k, self.greatest + k * self.n_spans + i,
+                        )
+            leave_ieee(caller)
+            free(most)
+        free(plans)
+
+    def of(self, Py_ssize_t k):
+        """Give a copy of the bounds of query k, float32 ndarray of shape (n_rows,)."""
+        bounds = np.empty(self.n_rows, np.float32)
+        cdef float[::1] view = bounds
+        if self.n_rows:
+            memcpy(&view[0], self.bounds + k * self.n_rows, self.n_rows * sizeof(float))
+        return bounds
+
+    def __dealloc__(self):
+        free(self.bounds)
+        free(self.greatest)
+        free(self.best_score)
+        free(self.best_row)
+        free(self.heaps)

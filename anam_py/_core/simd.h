@@ -1,151 +1,58 @@
-/* Dot products: one table of implementations, of which the best that this CPU runs is chosen at run time.
- *
- * dots   The fast pass: single precision, n_rows contiguous rows with one query. Each implementation spreads a row
- *        over at least ANAM_LANES partial sums; the error bound of docs/explanation/exactness.md rests on that.
- * exact  The contract's sum: double precision, in eight partial sums (element i goes to sum i mod 8) added up as one
- *        fixed tree. The product of two single-precision numbers is exact in double precision, so fused or not, wide
- *        or narrow, every implementation gives the same bits.
- *
- * To add an instruction set, write its two functions and add a row to the table, best first.
- */
+/* What the implementations for each instruction set have in common: the table's columns, and what they are given. */
 #ifndef ANAM_SIMD_H
 #define ANAM_SIMD_H
 
 #include <stddef.h>
+#include <stdint.h>
 
+/* Partial sums that a single-precision product of rows is spread over, at least. */
 #define ANAM_LANES 16
+#define ANAM_PANEL_ROWS 16
+#define ANAM_PANEL_FLOATS 48
+
+/* A query as the first level sees it. `codes` are int8 in whole groups; what they stand for is `step` times as much. */
+typedef struct {
+    const int8_t *codes;
+    int32_t offset;         /* the sum of the codes, times the code that stands for zero */
+    float step;
+    float residual;         /* what a row's residual is multiplied by, */
+    float rest;             /* and its rest */
+    float slack;            /* what else the cosine may exceed the estimate by */
+    float early_rest;       /* the query's norm after the early groups */
+    int32_t early_offset;
+} anam_sketch;
+
+/* The best estimates so far and their rows: a heap, the least at its root. */
+typedef struct {
+    float *score;
+    int64_t *row;
+    size_t size;
+} anam_heap;
+
+/* Panels that lie together. */
+typedef struct {
+    const uint8_t *data;
+    size_t stride;
+    size_t groups;
+    size_t early;           /* groups after which a panel may be given up; 0 if never */
+    int bits;
+} anam_panels;
+
+typedef void anam_scan(
+    const anam_panels *panels, size_t first_panel, size_t n_rows, const uint8_t *alive, const anam_sketch *queries,
+    size_t n_queries, float threshold, int64_t first_row, float *bounds, size_t stride, anam_heap *heaps, float *greatest);
 
 typedef struct {
     const char *name;
     int (*usable)(void);
     void (*dots)(const float *rows, size_t n_rows, size_t dimension, const float *query, float *out);
     double (*exact)(const float *a, const float *b, size_t dimension);
+    anam_scan *scan;
+    int32_t (*dot)(const int8_t *row, const int8_t *query, size_t width);
+    float (*quantise)(const float *values, size_t width, int bits, uint8_t *codes);
+    void (*residual)(
+        const float *values, const uint8_t *codes, size_t width, int zero, float scale, size_t from, double *norm,
+        double *left_out, double *rest);
 } anam_simd;
-
-#if defined(__GNUC__) || defined(__clang__)
-    #define ANAM_INLINE static inline __attribute__((always_inline))
-#else
-    #define ANAM_INLINE static __forceinline
-#endif
-
-/* Inlined into every implementation, and compiled there for its registers. */
-ANAM_INLINE double anam_exact_body(const float *a, const float *b, size_t dimension)
-{
-    double sum[8] = {0};
-    size_t i = 0;
-    for (; i + 8 <= dimension; i += 8) {
-        #pragma omp simd
-        for (int lane = 0; lane < 8; lane++)
-            sum[lane] += (double)a[i + lane] * (double)b[i + lane];
-    }
-    for (int lane = 0; i < dimension; i++, lane++)
-        sum[lane] += (double)a[i] * (double)b[i];
-    return ((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7]));
-}
-
-/* ---- portable C ---- */
-
-static int anam_portable_usable(void) { return 1; }
-
-static void anam_portable_dots(const float *rows, size_t n_rows, size_t dimension, const float *query, float *out)
-{
-    for (size_t row = 0; row < n_rows; row++, rows += dimension) {
-        float sum[ANAM_LANES] = {0};
-        size_t i = 0;
-        for (; i + ANAM_LANES <= dimension; i += ANAM_LANES) {
-            #pragma omp simd
-            for (int lane = 0; lane < ANAM_LANES; lane++)
-                sum[lane] += rows[i + lane] * query[i + lane];
-        }
-        for (int lane = 0; i < dimension; i++, lane++)
-            sum[lane] += rows[i] * query[i];
-        for (int half = ANAM_LANES / 2; half > 0; half /= 2)
-            for (int lane = 0; lane < half; lane++)
-                sum[lane] += sum[lane + half];
-        out[row] = sum[0];
-    }
-}
-
-static double anam_portable_exact(const float *a, const float *b, size_t dimension)
-{
-    return anam_exact_body(a, b, dimension);
-}
-
-/* ---- AVX2 with FMA ---- */
-
-#if defined(__x86_64__) || defined(_M_X64)
-#include <immintrin.h>
-
-#if defined(_MSC_VER) && !defined(__clang__)
-    #include <intrin.h>
-    #define ANAM_AVX2
-
-    static int anam_avx2_usable(void)
-    {
-        int leaf[4];
-        __cpuid(leaf, 0);
-        if (leaf[0] < 7)
-            return 0;
-        __cpuidex(leaf, 1, 0);
-        const int fma_osxsave_avx = (1 << 12) | (1 << 27) | (1 << 28);
-        if ((leaf[2] & fma_osxsave_avx) != fma_osxsave_avx || (_xgetbv(0) & 6) != 6)
-            return 0;
-        __cpuidex(leaf, 7, 0);
-        return (leaf[1] >> 5) & 1;
-    }
-#else
-    #define ANAM_AVX2 __attribute__((target("avx2,fma")))
-
-    static int anam_avx2_usable(void)
-    {
-        __builtin_cpu_init();
-        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    }
-#endif
-
-ANAM_AVX2 static void anam_avx2_dots(const float *rows, size_t n_rows, size_t dimension, const float *query, float *out)
-{
-    static const int ones_then_zeros[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
-    const size_t tail = dimension % 8;
-    const __m256i mask = _mm256_loadu_si256((const __m256i *)(ones_then_zeros + 8 - tail));
-
-    /* Memory is the limit: more partial sums, more rows at a time, or prefetching do not make this faster. */
-    for (size_t row = 0; row < n_rows; row++, rows += dimension) {
-        __m256 sum0 = _mm256_setzero_ps(), sum1 = sum0;
-        size_t i = 0;
-        for (; i + 16 <= dimension; i += 16) {
-            sum0 = _mm256_fmadd_ps(_mm256_loadu_ps(rows + i), _mm256_loadu_ps(query + i), sum0);
-            sum1 = _mm256_fmadd_ps(_mm256_loadu_ps(rows + i + 8), _mm256_loadu_ps(query + i + 8), sum1);
-        }
-        if (i + 8 <= dimension) {
-            sum0 = _mm256_fmadd_ps(_mm256_loadu_ps(rows + i), _mm256_loadu_ps(query + i), sum0);
-            i += 8;
-        }
-        if (tail)
-            sum1 = _mm256_fmadd_ps(_mm256_maskload_ps(rows + i, mask), _mm256_maskload_ps(query + i, mask), sum1);
-        const __m256 sum = _mm256_add_ps(sum0, sum1);
-        __m128 quad = _mm_add_ps(_mm256_castps256_ps128(sum), _mm256_extractf128_ps(sum, 1));
-        quad = _mm_add_ps(quad, _mm_movehl_ps(quad, quad));
-        quad = _mm_add_ss(quad, _mm_movehdup_ps(quad));
-        out[row] = _mm_cvtss_f32(quad);
-    }
-}
-
-ANAM_AVX2 static double anam_avx2_exact(const float *a, const float *b, size_t dimension)
-{
-    return anam_exact_body(a, b, dimension);
-}
-#endif
-
-/* ---- the table ---- */
-
-static const anam_simd anam_simd_table[] = {
-#if defined(__x86_64__) || defined(_M_X64)
-    {"avx2", anam_avx2_usable, anam_avx2_dots, anam_avx2_exact},
-#endif
-    {"portable", anam_portable_usable, anam_portable_dots, anam_portable_exact},
-};
-
-enum { ANAM_SIMD_LEVELS = sizeof(anam_simd_table) / sizeof(anam_simd_table[0]) };
 
 #endif

@@ -19,7 +19,7 @@ def test_each_row_has_the_checksum_that_zlib_gives_it(count: int, dimension: int
 
 
 def test_rows_of_a_read_only_map_have_checksums_too(monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator) -> None:
-    monkeypatch.setattr(_core, "_BYTES_PER_THREAD", 1)
+    monkeypatch.setattr(_core.threads, "_BYTES_PER_THREAD", 1)
     vectors = np.frombuffer(rng.standard_normal((1000, 768), dtype=np.float32).tobytes(), np.float32).reshape(1000, 768)
     assert not vectors.flags.writeable
     assert _core.row_crcs(vectors, threads=2).tolist() == [zlib.crc32(vector.tobytes()) for vector in vectors]

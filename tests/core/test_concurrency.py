@@ -14,7 +14,7 @@ ROUNDS = 5
 def test_threads_that_call_every_kernel_at_once_on_the_same_arrays_get_the_answers_of_one(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, n_threads: int
 ) -> None:
-    monkeypatch.setattr(_core, "_BYTES_PER_THREAD", 1)
+    monkeypatch.setattr(_core.threads, "_BYTES_PER_THREAD", 1)
     vectors = rng.standard_normal((20_000, 33), dtype=np.float32)
     alive = (rng.random(20_000) < 0.9).astype(np.uint8)
     query, norms, cosines = vectors[7].copy(), _core.norms(vectors), rng.uniform(-1, 1, 20_000)

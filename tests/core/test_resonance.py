@@ -15,7 +15,7 @@ from anam_py._core import Rows
 @pytest.fixture(autouse=True)
 def threads_for_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
     """Use as many threads as are asked for, however little there is to do."""
-    monkeypatch.setattr(_core, "_BYTES_PER_THREAD", 1)
+    monkeypatch.setattr(_core.threads, "_BYTES_PER_THREAD", 1)
 
 
 def rows_of(vectors: NDArray[np.float32], alive: NDArray[np.uint8] | None = None) -> Rows:

@@ -24,7 +24,7 @@ Vectors = NDArray[np.float32]
 @pytest.fixture(autouse=True)
 def threads_for_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
     """Use as many threads as are asked for, however little there is to do."""
-    monkeypatch.setattr(_core, "_BYTES_PER_THREAD", 1)
+    monkeypatch.setattr(_core.threads, "_BYTES_PER_THREAD", 1)
 
 
 def rows_of(vectors: Vectors, alive: NDArray[np.uint8] | None = None) -> Rows:
@@ -263,31 +263,30 @@ def test_vectors_of_different_dimensions_have_no_cosine() -> None:
 # ---- the bound ----
 
 
-def test_the_fast_pass_stays_within_its_bound(rng: np.random.Generator) -> None:
+def test_no_score_exceeds_its_bound_and_bounds_are_tight(rng: np.random.Generator) -> None:
     for dimension in DIMENSIONS:
         query = gaussian(rng, dimension)
         # Random rows; rows like the query, whose terms all have one sign; and those with every rounding in one direction.
         alike = np.abs(query) * (1 + 1e-3 * gaussian(rng, 300, dimension))
         biased = np.full((1, dimension), np.float32(1 + 2**-12 + 2**-23))
         for vectors in (gaussian(rng, 300, dimension), np.copysign(alike, query).astype(np.float32), biased):
-            error = np.abs(approximate(vectors, query) - oracle_scores(vectors, query))
-            assert error.max() <= _core._scan.slack(dimension)
+            excess = bounds(vectors, query) - oracle_scores(vectors, query)
+            assert excess.min() >= 0
+            assert excess.max() <= 2 * _core._scan.slack(dimension) + 2**-21
 
 
-def approximate(vectors: Vectors, query: Vectors) -> NDArray[np.float32]:
-    table = _core._scan.Blocks([rows_of(vectors)], len(query))
-    unit = np.empty_like(query)
-    _core._scan.normalise(query, unit)
-    approx, greatest = np.empty(len(vectors), np.float32), np.empty(table.n_spans, np.float32)
-    _core._scan.approximate(table, unit, approx, greatest, np.empty((1, 0), np.float32), 1)
-    return approx
+def bounds(vectors: Vectors, query: Vectors) -> NDArray[np.float32]:
+    table = _core._scan.Blocks([(vectors, _core.norms(vectors), None, None)], len(query))
+    unit, norm = np.empty((1, len(query)), np.float32), np.empty(1)
+    _core._scan.normalise(query[np.newaxis], unit, norm)
+    return _core._scan.Bounds(table, unit, [], 0, -np.inf, 1).of(0)
 
 
 def test_only_a_few_rows_need_their_exact_score(rng: np.random.Generator) -> None:
     vectors, query = gaussian(rng, 20_000, 64), gaussian(rng, 64)
-    approx = approximate(vectors, query)
-    bound = np.partition(approx, -10)[-10] - 2 * _core._scan.slack(64)
-    assert 10 <= np.count_nonzero(approx >= bound) < 15
+    told: list[_core.Levels] = []
+    _core.top_k_many([rows_of(vectors)], query[np.newaxis], 10, threads=1, levels=told)
+    assert 10 <= told[0].scored < 15
 
 
 # ---- threads ----
@@ -322,7 +321,7 @@ import os, signal
 import numpy as np
 from anam_py import _core
 vectors = np.eye(64, dtype=np.float32)
-_core._BYTES_PER_THREAD = 1
+_core.threads._BYTES_PER_THREAD = 1
 block = _core.Rows(vectors, _core.norms(vectors))
 def scan():
     return _core.top_k([block], vectors[3], 1, threads=2).row.tolist() == [3]

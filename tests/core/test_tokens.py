@@ -142,7 +142,7 @@ def test_every_text_has_its_vector_whatever_stands_beside_it(rng: np.random.Gene
 
 
 def test_threads_do_not_change_vectors(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_core, "_BYTES_PER_THREAD", 1)
+    monkeypatch.setattr(_core.threads, "_BYTES_PER_THREAD", 1)
     texts = ["".join(rng.choice(list("abcdeXYZ_ 01"), 500)) for _ in range(200)]
     np.testing.assert_array_equal(_core.hash_tokens(texts, 96, threads=1), _core.hash_tokens(texts, 96, threads=2))
 

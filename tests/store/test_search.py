@@ -52,7 +52,7 @@ Step = Put | Delete | Flush | Merge | Compact
 @pytest.fixture(autouse=True)
 def threads_for_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
     """Use as many threads as are asked for, however little there is to do."""
-    monkeypatch.setattr(_core, "_BYTES_PER_THREAD", 1)
+    monkeypatch.setattr(_core.threads, "_BYTES_PER_THREAD", 1)
 
 
 def apply(htm: HTMCore, steps: Sequence[Step]) -> Vectors:

@@ -1,0 +1,41 @@
+from libc.stdint cimport int8_t, int64_t, uint8_t
+
+from anam_py._core.simd cimport anam_heap, anam_panels
+
+
+cdef struct Block:
+    const float *vectors
+    const double *norms
+    const uint8_t *alive        # NULL where all are
+    anam_panels panels          # of no data where rows have no codes
+    const int8_t *detail        # NULL where rows have no second code
+    Py_ssize_t detail_stride
+    const float *factors        # scale and residual of each row's second code
+    Py_ssize_t plan             # number of the plan of the codes
+
+cdef struct Span:
+    Py_ssize_t block
+    Py_ssize_t first            # row of the block
+    Py_ssize_t n_rows
+    Py_ssize_t offset           # of `first` among the rows of all blocks
+
+
+cdef class Blocks:
+    cdef readonly Py_ssize_t n_rows
+    cdef readonly Py_ssize_t n_spans
+    cdef readonly Py_ssize_t dimension
+    cdef Block *block
+    cdef Span *span
+    cdef object owners
+
+    cdef int take_codes(self, Block *block, Py_ssize_t length, codes) except -1
+
+
+cdef class Bounds:
+    cdef readonly Py_ssize_t n_queries
+    cdef Py_ssize_t n_rows, n_spans, n_best, threads
+    cdef float *bounds          # (n_queries, n_rows)
+    cdef float *greatest        # (n_queries, n_spans)
+    cdef float *best_score      # (threads, n_queries, n_best)
+    cdef int64_t *best_row
+    cdef anam_heap *heaps       # (threads, n_queries)

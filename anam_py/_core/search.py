@@ -1,0 +1,204 @@
+"""The search for the best rows: levels of bounds, then exact scores (docs/explanation/exactness.md)."""
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anam_py._core.codes import Codes, Plan, PreparedQueries
+from anam_py._core.loading import scan as _scan
+from anam_py._core.loading import settle as _settle
+from anam_py._core.threads import effective_threads, threads_for
+
+# Above this, heaps cost more than they save.
+_MAX_HEAP = 1024
+# Rows that look best and are scored first: some more than wanted, since looks deceive.
+_EXTRA = 16
+# So few rows are sooner scored than bounded.
+_FEW_ROWS = 1024
+# What the bounds of some queries at once may take.
+_BOUNDS_BYTES = 64 * 2**20
+_MOST_AT_ONCE = 128
+
+
+class Rows(NamedTuple):
+    """A block of rows to scan.
+
+    Attributes
+    ----------
+    vectors : float32 ndarray of shape (n, D)
+        C-contiguous; may be read-only, as a memory map.
+    norms : float64 ndarray of shape (n,)
+        As `norms` gives them.
+    alive : uint8 ndarray of shape (n,), or None
+        0 for a row that is to be passed over; None where there is none.
+    codes : Codes, or None
+        The rows' codes, dead rows' too; None where they have none.
+    """
+
+    vectors: NDArray[np.float32]
+    norms: NDArray[np.float64]
+    alive: NDArray[np.uint8] | None = None
+    codes: Codes | None = None
+
+
+class Candidates(NamedTuple):
+    """Rows found, best first.
+
+    Attributes
+    ----------
+    block : int32 ndarray of shape (m,)
+    row : int64 ndarray of shape (m,)
+    score : float64 ndarray of shape (m,)
+    """
+
+    block: NDArray[np.int32]
+    row: NDArray[np.int64]
+    score: NDArray[np.float64]
+
+
+class Levels(NamedTuple):
+    """What one search did.
+
+    Attributes
+    ----------
+    rows, alive : int
+        How many rows there were, and how many of them were to be searched.
+    bounded, refined, scored : int
+        How many the first and the second level left, and how many were scored exactly.
+    bounding, refining, scoring : float
+        Seconds of each.
+    """
+
+    rows: int
+    alive: int
+    bounded: int
+    refined: int
+    scored: int
+    bounding: float
+    refining: float
+    scoring: float
+
+
+def top_k_many(
+    blocks: Sequence[Rows],
+    queries: NDArray[np.float32],
+    k: int,
+    min_score: float = -np.inf,
+    *,
+    threads: int,
+    levels: list[Levels] | None = None,
+) -> list[Candidates]:
+    """Find, for each query, the rows whose exact score is not below that of the k-th best, nor below a minimum.
+
+    Parameters
+    ----------
+    blocks : sequence of Rows
+    queries : float32 ndarray of shape (n, D)
+    k : int
+        At least 1.
+    min_score : float
+    threads : int
+        At most how many to use.
+    levels : list of Levels, optional
+        Is told what the search for each query did.
+
+    Returns
+    -------
+    list of Candidates
+        Each by falling score, then by block and row. More than `k` rows where several have the k-th best score; fewer where
+        there are fewer. Rows without a direction (norm 0) have no score and are not among them.
+    """
+    queries = np.ascontiguousarray(queries)
+    plans: list[Plan] = []
+    table = _scan.Blocks([_for_kernels(rows, plans) for rows in blocks], queries.shape[1])
+    alive = sum(len(rows.vectors) if rows.alive is None else int(np.count_nonzero(rows.alive)) for rows in blocks)
+    search = _Search(table, plans, any(rows.codes is not None and rows.codes.plan.detail for rows in blocks), alive, k, min_score)
+    search.scan_bytes = sum(_scan_bytes(rows) for rows in blocks)
+    found = []
+    for some in _pieces(len(queries), table.n_rows):
+        for candidates, told in search.run(queries[some], effective_threads(threads)):
+            found.append(candidates)
+            if levels is not None:
+                levels.append(told)
+    return found
+
+
+def top_k(blocks: Sequence[Rows], query: NDArray[np.float32], k: int, min_score: float = -np.inf, *, threads: int) -> Candidates:
+    """Find for one query, of shape (D,), what `top_k_many` finds for several."""
+    return top_k_many(blocks, query[np.newaxis], k, min_score, threads=threads)[0]
+
+
+class _Search:
+    """One search of many queries over the same rows."""
+
+    def __init__(self, table: "_scan.Blocks", plans: list[Plan], detail: bool, alive: int, k: int, least: float) -> None:  # noqa: FBT001
+        self.table = table
+        self.plans = plans
+        self.detail = detail
+        self.alive = alive
+        self.k = k
+        self.least = least
+        self.scan_bytes = 0.0
+
+    def run(self, queries: NDArray[np.float32], threads: int) -> Iterator[tuple[Candidates, Levels]]:
+        table, count = self.table, len(queries)
+        units = np.empty_like(queries)
+        norms = np.empty(count)
+        _scan.normalise(queries, units, norms)
+        bounds = detailed = None
+        bounding = 0.0
+        if self.alive > max(_FEW_ROWS, self.k):
+            started = time.perf_counter()
+            prepared = PreparedQueries(queries, norms)
+            sketches = [prepared.sketches(plan) for plan in self.plans]
+            best = min(2 * self.k, self.k + _EXTRA) if self.k <= _MAX_HEAP else 0
+            workers = threads_for(self.scan_bytes * count, threads)
+            bounds = _scan.Bounds(table, units, sketches, best, self.least, workers)
+            if self.detail:
+                detailed = prepared.detailed(table.dimension)
+            bounding = (time.perf_counter() - started) / count
+        for block, row, score, counts, seconds in _settle.settle(
+            table, bounds, queries, norms, detailed, self.k, self.least, threads if count > 1 or bounds is not None else 1
+        ):
+            levels = Levels(table.n_rows, self.alive, *counts, bounding, *seconds)
+            yield _best(block, row, score, self.k, self.least), levels
+
+
+def _best(block: NDArray[np.int32], row: NDArray[np.int64], score: NDArray[np.float64], k: int, least: float) -> Candidates:
+    kth = kth_best(score[~np.isnan(score)], k)
+    found = np.flatnonzero(score >= max(kth, least))
+    found = found[np.argsort(-score[found], kind="stable")]  # candidates come by block and row
+    return Candidates(block[found], row[found], score[found])
+
+
+def kth_best(values: NDArray[np.float64], k: int) -> float:
+    """Give the k-th greatest of some values, or -inf where there are fewer."""
+    place = len(values) - k
+    return float(np.partition(values, place)[place]) if place >= 0 else -np.inf
+
+
+def _for_kernels(rows: Rows, plans: list[Plan]) -> tuple[object, ...]:
+    """Give a block as the kernels take it, copying only what is not contiguous, and note its plan."""
+    codes = None
+    if rows.codes is not None:
+        plan, panels, detail, factors = rows.codes
+        if plan not in plans:
+            plans.append(plan)
+        codes = (plans.index(plan), plan.bits, plan.groups, plan.early, panels, detail, factors)
+    alive = None if rows.alive is None else np.ascontiguousarray(rows.alive).view(np.uint8)
+    return np.ascontiguousarray(rows.vectors), np.ascontiguousarray(rows.norms), alive, codes
+
+
+def _scan_bytes(rows: Rows) -> float:
+    """Give the bytes that the first level reads of a block."""
+    return float(rows.vectors.nbytes if rows.codes is None else rows.codes.panels.nbytes)
+
+
+def _pieces(n_queries: int, n_rows: int) -> Iterator[slice]:
+    """Yield queries, so many at a time that their bounds do not take too much memory."""
+    at_once = max(1, min(_MOST_AT_ONCE, _BOUNDS_BYTES // (4 * max(1, n_rows))))
+    for start in range(0, n_queries, at_once):
+        yield slice(start, start + at_once)
