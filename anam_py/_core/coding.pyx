@@ -7,7 +7,7 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
 from anam_py._core._fenv cimport enter_ieee, fenv_t, leave_ieee
-from anam_py._core.simd cimport ANAM_PANEL_FLOATS, ANAM_PANEL_ROWS, SIMD, anam_sketch
+from anam_py._core.simd cimport ANAM_PANEL_ROWS, SIMD, anam_sketch
 
 # More than what computing a norm of at most 2 in double precision can be wrong by.
 cdef double NORM_SLACK = 2.0 ** -22

@@ -60,22 +60,21 @@ class Candidates(NamedTuple):
 
 
 class Levels(NamedTuple):
-    """What one search did.
+    """What the search for one query did.
 
     Attributes
     ----------
     rows, alive : int
         How many rows there were, and how many of them were to be searched.
-    bounded, refined, scored : int
-        How many the first and the second level left, and how many were scored exactly.
+    bounded, scored : int
+        How many the first level left, and how many were left to be scored exactly.
     bounding, refining, scoring : float
-        Seconds of each.
+        Seconds that each step took; a share, where queries were searched together.
     """
 
     rows: int
     alive: int
     bounded: int
-    refined: int
     scored: int
     bounding: float
     refining: float
@@ -144,14 +143,14 @@ class _Search:
         self.scan_bytes = 0.0
 
     def run(self, queries: NDArray[np.float32], threads: int) -> Iterator[tuple[Candidates, Levels]]:
+        """Yield what was found for each query."""
         table, count = self.table, len(queries)
         units = np.empty_like(queries)
         norms = np.empty(count)
         _scan.normalise(queries, units, norms)
+        started = time.perf_counter()
         bounds = detailed = None
-        bounding = 0.0
         if self.alive > max(_FEW_ROWS, self.k):
-            started = time.perf_counter()
             prepared = PreparedQueries(queries, norms)
             sketches = [prepared.sketches(plan) for plan in self.plans]
             best = min(2 * self.k, self.k + _EXTRA) if self.k <= _MAX_HEAP else 0
@@ -159,18 +158,17 @@ class _Search:
             bounds = _scan.Bounds(table, units, sketches, best, self.least, workers)
             if self.detail:
                 detailed = prepared.detailed(table.dimension)
-            bounding = (time.perf_counter() - started) / count
-        for block, row, score, counts, seconds in _settle.settle(
-            table, bounds, queries, norms, detailed, self.k, self.least, threads if count > 1 or bounds is not None else 1
-        ):
-            levels = Levels(table.n_rows, self.alive, *counts, bounding, *seconds)
-            yield _best(block, row, score, self.k, self.least), levels
+        bounding = time.perf_counter() - started
+        found, *rest = _settle.settle(table, bounds, queries, norms, detailed, self.k, self.least, threads)
+        seconds = [spent / count for spent in (bounding, *rest)]
+        for block, row, score, bounded in found:
+            yield _best(block, row, score, self.k, self.least), Levels(table.n_rows, self.alive, bounded, len(row), *seconds)
 
 
 def _best(block: NDArray[np.int32], row: NDArray[np.int64], score: NDArray[np.float64], k: int, least: float) -> Candidates:
     kth = kth_best(score[~np.isnan(score)], k)
     found = np.flatnonzero(score >= max(kth, least))
-    found = found[np.argsort(-score[found], kind="stable")]  # candidates come by block and row
+    found = found[np.lexsort((row[found], block[found], -score[found]))]
     return Candidates(block[found], row[found], score[found])
 
 

@@ -8,18 +8,22 @@ contract defines. The proof is in docs/explanation/exactness.md.
 import numpy as np
 
 from cpython.time cimport perf_counter
-from cython.parallel cimport prange
+from cython.parallel cimport prange, threadid
 from libc.math cimport INFINITY, isnan
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memcpy
 
 from anam_py._core._fenv cimport enter_ieee, fenv_t, leave_ieee
 from anam_py._core.coding cimport Sketches
 from anam_py._core.scan cimport Block, Blocks, Bounds, Span
 from anam_py._core.simd cimport SIMD, anam_heap, anam_sketch
 
-# What one thread refines or scores before another could have been woken.
-cdef Py_ssize_t FEW_CANDIDATES = 512
+# What one thread looks through, or scores, before another could have been woken.
+cdef Py_ssize_t FEW_BOUNDS = 65536
+cdef Py_ssize_t FEW_SCORES = 256
+# Rows that a thread scores at a time.
+cdef Py_ssize_t STEP = 64
 
 
 cdef struct Found:
@@ -28,11 +32,7 @@ cdef struct Found:
     int32_t *block
     int64_t *row
     double *score
-    Py_ssize_t bounded          # how many rows the first level left,
-    Py_ssize_t refined          # and the second
-    Py_ssize_t scored           # how many were scored exactly
-    double refining             # seconds
-    double scoring
+    Py_ssize_t bounded          # how many rows the first level left
     bint failed
 
 
@@ -137,76 +137,58 @@ cdef int add(Found *found, int32_t block, int64_t row) noexcept nogil:
     return 0
 
 
-cdef void select(Blocks blocks, Bounds bounds, Py_ssize_t k, double threshold, Found *found) noexcept nogil:
-    """List the rows whose bound reaches the threshold."""
-    cdef Py_ssize_t i, j
-    cdef const Span *span
-    cdef const float *bound
-    for i in range(blocks.n_spans):
-        if bounds.greatest[k * blocks.n_spans + i] >= threshold:
-            span = &blocks.span[i]
-            bound = bounds.bounds + k * blocks.n_rows + span.offset
-            for j in range(span.n_rows):
-                if bound[j] >= threshold and add(found, <int32_t> span.block, span.first + j) < 0:
-                    return
+cdef inline float refined(const Block *block, Py_ssize_t row, const anam_sketch *query) noexcept nogil:
+    """Bound a row's score by its second code."""
+    cdef const float *factors = block.factors + 2 * row
+    cdef int32_t product = SIMD.dot(block.detail + row * block.detail_stride, query.codes, block.detail_stride)
+    return <float> product * (factors[0] * query.step) + query.residual * factors[1] + query.slack
 
 
-cdef void select_alive(Blocks blocks, Found *found) noexcept nogil:
-    """List all rows that are alive."""
-    cdef Py_ssize_t i, j
-    cdef const Span *span
-    cdef const uint8_t *alive
-    for i in range(blocks.n_spans):
-        span = &blocks.span[i]
-        alive = blocks.block[span.block].alive
-        for j in range(span.first, span.first + span.n_rows):
-            if (alive == NULL or alive[j]) and add(found, <int32_t> span.block, j) < 0:
+cdef void select(
+    const Block *block, const Span *span, const float *bounds, const anam_sketch *detailed, double threshold, Found *found,
+) noexcept nogil:
+    """Add the rows of a span whose bounds reach the threshold, the second where there is one as well as the first."""
+    cdef Py_ssize_t j
+    for j in range(span.n_rows):
+        if bounds[j] >= threshold:
+            found.bounded += 1
+            if block.detail != NULL and refined(block, span.first + j, detailed) < threshold:
+                continue
+            if add(found, <int32_t> span.block, span.first + j) < 0:
                 return
 
 
-cdef float refined(const Block *block, Py_ssize_t row, Py_ssize_t width, const anam_sketch *query) noexcept nogil:
-    """Bound a row's score by its second code; +inf where it has none."""
-    cdef const float *factors
-    cdef float estimate
-    if block.detail == NULL:
-        return INFINITY
-    factors = block.factors + 2 * row
-    estimate = <float> SIMD.dot(block.detail + row * block.detail_stride, query.codes, block.detail_stride) * (factors[0] * query.step)
-    return estimate + query.residual * factors[1] + query.slack
+cdef void select_alive(const Block *block, const Span *span, Found *found) noexcept nogil:
+    """Add the rows of a span that are alive."""
+    cdef Py_ssize_t j
+    for j in range(span.first, span.first + span.n_rows):
+        if block.alive == NULL or block.alive[j]:
+            found.bounded += 1
+            if add(found, <int32_t> span.block, j) < 0:
+                return
 
 
-cdef void refine(
-    Blocks blocks, const anam_sketch *query, double threshold, Found *found, int threads,
+cdef void look_through(
+    Blocks blocks, Bounds bounds, const anam_sketch *detailed, const double *thresholds, Py_ssize_t n, Py_ssize_t i, Found *found,
 ) noexcept nogil:
-    """Keep the candidates whose second bound reaches the threshold, too."""
-    cdef Py_ssize_t i, first, n = found.n, kept = 0, step = 64
-    cdef float *bounds = <float *> malloc(max(1, n) * sizeof(float))
-    if bounds == NULL:
-        found.failed = True
-        return
-    for first in prange((n + step - 1) // step, num_threads=threads if n > FEW_CANDIDATES else 1, schedule="dynamic"):
-        refine_some(blocks, query, found, bounds, first * step, min(n, (first + 1) * step))
-    for i in range(n):
-        if bounds[i] >= threshold:
-            found.block[kept] = found.block[i]
-            found.row[kept] = found.row[i]
-            kept = kept + 1
-    found.n = kept
-    free(bounds)
-
-
-cdef void refine_some(
-    Blocks blocks, const anam_sketch *query, const Found *found, float *bounds, Py_ssize_t first, Py_ssize_t end,
-) noexcept nogil:
-    cdef Py_ssize_t i
+    """Look through one span for all queries: its codes are read from memory once."""
+    cdef Py_ssize_t k
+    cdef const Span *span = &blocks.span[i]
+    cdef const Block *block = &blocks.block[span.block]
     cdef fenv_t caller = enter_ieee()
-    for i in range(first, end):
-        bounds[i] = refined(&blocks.block[found.block[i]], found.row[i], blocks.dimension, query)
+    for k in range(n):
+        if bounds is None:
+            select_alive(block, span, found + k)
+        elif bounds.greatest[k * blocks.n_spans + i] >= thresholds[k]:
+            select(
+                block, span, bounds.bounds + k * blocks.n_rows + span.offset, detailed + k if detailed != NULL else NULL,
+                thresholds[k], found + k,
+            )
     leave_ieee(caller)
 
 
-cdef void score_some(
-    Blocks blocks, const float *query, double query_norm, const Found *found, Py_ssize_t first, Py_ssize_t end,
+cdef void score(
+    Blocks blocks, const float *query, double query_norm, Found *found, Py_ssize_t first, Py_ssize_t end,
 ) noexcept nogil:
     cdef Py_ssize_t i
     cdef fenv_t caller = enter_ieee()
@@ -215,38 +197,17 @@ cdef void score_some(
     leave_ieee(caller)
 
 
-cdef void settle_one(
-    Blocks blocks, Bounds bounds, Py_ssize_t k, const float *query, double query_norm, const anam_sketch *detailed,
-    Py_ssize_t wanted, double least, Found *found, int threads,
-) noexcept nogil:
-    """Find one query's rows; `bounds` is None where all rows are to be scored."""
-    cdef Py_ssize_t first, step = 64
-    cdef double threshold = least, started
-    if bounds is None:
-        select_alive(blocks, found)
-        found.bounded = found.refined = found.n
-    else:
-        threshold = max(threshold, first_threshold(blocks, bounds, k, query, query_norm, wanted))
-        # No cosine is as low as -2, so that this passes over dead rows, whose bound is -inf.
-        threshold = max(threshold, -2.0)
-        started = perf_counter()
-        select(blocks, bounds, k, threshold, found)
-        found.bounded = found.n
-        if detailed != NULL and not found.failed:
-            refine(blocks, detailed, threshold, found, threads)
-        found.refined = found.n
-        found.refining = perf_counter() - started
-    if found.failed:
-        return
-    started = perf_counter()
-    found.score = <double *> malloc(max(1, found.n) * sizeof(double))
-    if found.score == NULL:
-        found.failed = True
-        return
-    for first in prange((found.n + step - 1) // step, num_threads=threads if found.n > FEW_CANDIDATES // 4 else 1, schedule="dynamic"):
-        score_some(blocks, query, query_norm, found, first * step, min(found.n, (first + 1) * step))
-    found.scored = found.n
-    found.scoring = perf_counter() - started
+cdef void gather(const Found *parts, Py_ssize_t n_parts, Py_ssize_t n, Found *whole) noexcept nogil:
+    """Join what the threads found for one query."""
+    cdef Py_ssize_t t, i
+    for t in range(n_parts):
+        whole.bounded += parts[t * n].bounded
+        whole.failed = whole.failed or parts[t * n].failed
+        for i in range(parts[t * n].n):
+            if add(whole, parts[t * n].block[i], parts[t * n].row[i]) < 0:
+                return
+    whole.score = <double *> malloc(max(1, whole.n) * sizeof(double))
+    whole.failed = whole.failed or whole.score == NULL
 
 
 def settle(
@@ -260,7 +221,7 @@ def settle(
     blocks : Blocks
     bounds : Bounds or None
         None to score all rows.
-    queries : float32 memoryview of shape (n, D)
+    queries : float32 memoryview of shape (n, D), n > 0
         Not the unit vectors.
     norms : float64 memoryview of shape (n,)
         Of the queries.
@@ -274,48 +235,74 @@ def settle(
 
     Returns
     -------
-    list of (block, row, score, counts, seconds)
-        For each query: int32, int64 and float64 ndarrays of shape (m,); how many rows each level left; how long the
-        second level and scoring took.
+    found : list of (block, row, score, bounded)
+        For each query: int32, int64 and float64 ndarrays of shape (m,), in no order, and how many rows the first level left.
+    refining, scoring : float
+        Seconds that all queries together took to be left with these rows, and to score them.
     """
-    cdef Py_ssize_t k, i, n = queries.shape[0]
-    cdef int inner = threads if n == 1 else 1
-    cdef Found *found = <Found *> calloc(max(1, n), sizeof(Found))
+    cdef Py_ssize_t i, k, n = queries.shape[0]
+    cdef Found *parts = <Found *> calloc(threads * n, sizeof(Found))
+    cdef Found *found = <Found *> calloc(n, sizeof(Found))
+    cdef double *thresholds = <double *> malloc(n * sizeof(double))
     cdef const anam_sketch *sketches = NULL if detailed is None else detailed.sketches
-    cdef int32_t[::1] block_view
-    cdef int64_t[::1] row_view
-    cdef double[::1] score_view
-    if found == NULL:
-        raise MemoryError
+    cdef Py_ssize_t work = 0, n_steps = 0
+    cdef double started, looked, scored
     try:
+        if parts == NULL or found == NULL or thresholds == NULL:
+            raise MemoryError
+        started = perf_counter()
+        with nogil:
+            for k in prange(n, num_threads=threads if n > 1 else 1, schedule="dynamic"):
+                # No cosine is as low as -2, so that this passes over dead rows, whose bound is -inf.
+                thresholds[k] = max(least, -2.0)
+                if bounds is not None:
+                    thresholds[k] = max(thresholds[k], first_threshold(blocks, bounds, k, &queries[k, 0], norms[k], wanted))
+            for k in range(n):
+                for i in range(blocks.n_spans):
+                    if bounds is None or bounds.greatest[k * blocks.n_spans + i] >= thresholds[k]:
+                        work += blocks.span[i].n_rows
+            for i in prange(blocks.n_spans, num_threads=threads if work > FEW_BOUNDS else 1, schedule="dynamic"):
+                look_through(blocks, bounds, sketches, thresholds, n, i, parts + threadid() * n)
+            for k in range(n):
+                gather(parts + k, threads, n, found + k)
+                n_steps += (found[k].n + STEP - 1) // STEP
+        looked = perf_counter()
+        if any([found[k].failed for k in range(n)]):
+            raise MemoryError
         with nogil:
             if n == 1:
-                settle_one(blocks, bounds, 0, &queries[0, 0], norms[0], sketches, wanted, least, found, inner)
+                for i in prange(n_steps, num_threads=threads if found[0].n > FEW_SCORES else 1, schedule="dynamic"):
+                    score(blocks, &queries[0, 0], norms[0], found, i * STEP, min(found[0].n, (i + 1) * STEP))
             else:
                 for k in prange(n, num_threads=threads, schedule="dynamic"):
-                    settle_one(
-                        blocks, bounds, k, &queries[k, 0], norms[k], sketches + k if sketches != NULL else NULL, wanted, least,
-                        found + k, 1,
-                    )
-        results = []
-        for k in range(n):
-            if found[k].failed:
-                raise MemoryError
-            block = np.empty(found[k].n, np.int32)
-            row = np.empty(found[k].n, np.int64)
-            score = np.empty(found[k].n)
-            if found[k].n:
-                block_view, row_view, score_view = block, row, score
-                for i in range(found[k].n):
-                    block_view[i] = found[k].block[i]
-                    row_view[i] = found[k].row[i]
-                    score_view[i] = found[k].score[i]
-            counts = (found[k].bounded, found[k].refined, found[k].scored)
-            results.append((block, row, score, counts, (found[k].refining, found[k].scoring)))
-        return results
+                    score(blocks, &queries[k, 0], norms[k], found + k, 0, found[k].n)
+        scored = perf_counter()
+        return [taken(found + k) for k in range(n)], looked - started, scored - looked
     finally:
+        for k in range(threads * n):
+            if parts != NULL:
+                free(parts[k].block)
+                free(parts[k].row)
         for k in range(n):
-            free(found[k].block)
-            free(found[k].row)
-            free(found[k].score)
+            if found != NULL:
+                free(found[k].block)
+                free(found[k].row)
+                free(found[k].score)
+        free(parts)
         free(found)
+        free(thresholds)
+
+
+cdef tuple taken(const Found *found):
+    """Give what was found as arrays of their own."""
+    block = np.empty(found.n, np.int32)
+    row = np.empty(found.n, np.int64)
+    score = np.empty(found.n)
+    cdef int32_t[::1] block_view = block
+    cdef int64_t[::1] row_view = row
+    cdef double[::1] score_view = score
+    if found.n:
+        memcpy(&block_view[0], found.block, found.n * sizeof(int32_t))
+        memcpy(&row_view[0], found.row, found.n * sizeof(int64_t))
+        memcpy(&score_view[0], found.score, found.n * sizeof(double))
+    return block, row, score, found.bounded

@@ -4,7 +4,6 @@ from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
 cdef extern from "simd.h" nogil:
     const int ANAM_LANES
     const int ANAM_PANEL_ROWS
-    const int ANAM_PANEL_FLOATS
 
     ctypedef struct anam_sketch:
         const int8_t *codes
