@@ -35,7 +35,17 @@ def contents(htm: HTMCore) -> dict[str, Any]:
 
 def segment_files(path: Path) -> list[Path]:
     """Return the segment files of a store."""
-    return sorted(path.glob("shard-*/seg-*.h5"))
+    return [file for file in sorted(path.glob("shard-*/seg-*.h5")) if ".codes-" not in file.name]
+
+
+def codes_files(path: Path) -> list[Path]:
+    """Return the files of a store that hold its segments' codes."""
+    return sorted(path.glob("shard-*/seg-*.codes-*.h5"))
+
+
+def code(htm: HTMCore) -> None:
+    """Have all segments coded that are to be."""
+    htm._writing().coder.finish()
 
 
 def merge_in_the_background(htm: HTMCore) -> None:

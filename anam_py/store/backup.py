@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from anam_py.exceptions import HTMError
-from anam_py.store import files, maintenance, recovery
+from anam_py.store import derivations, files, maintenance, recovery
+from anam_py.store.catalog import Catalog
 from anam_py.store.engine import Engine, ReadingEngine
 from anam_py.store.rows import Segment
 from anam_py.store.segment import shard_folder
@@ -102,10 +103,24 @@ def _copy_moment(engine: Engine, folder: Path, *, link: bool, progress: Progress
                     raise HTMError(
                         f"segment {error.filename!r} is missing, so nothing was backed up; run verify() to see what else is"
                     ) from error
+    _forget_codes(catalog)
     _sync(catalog)
     # After the catalog, which knows how far the log must reach at least.
     with contextlib.suppress(FileNotFoundError), (engine.folder / AUDIT).open("rb") as log:
         files.write_file(folder / AUDIT, _read(log))
+
+
+def _forget_codes(path: Path) -> None:
+    """Have a copied catalog list no codes: they are not copied, and are made anew where the backup is written to."""
+    catalog = Catalog(path)
+    try:
+        with catalog.translating():
+            writer = catalog.open_writer("normal")
+            if derivations.listed(writer):
+                with writer.transaction():
+                    derivations.forget(writer)
+    finally:
+        catalog.close()
 
 
 def _copy_segments(store: Path, folder: Path, segments: list[Segment], *, link: bool, progress: Progress | None) -> None:

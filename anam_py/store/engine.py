@@ -21,6 +21,7 @@ from anam_py.exceptions import HTMError
 from anam_py.store import files, recovery
 from anam_py.store.advice import REPAIR
 from anam_py.store.catalog import Catalog
+from anam_py.store.derivations import Derivations
 from anam_py.store.records import RecordCache
 from anam_py.store.segment import MappedSegment, shard_folder
 from anam_py.store.snapshot import PendingRows, SegmentBlock, Snapshot
@@ -55,6 +56,7 @@ class Engine:
         self.folder = folder
         self.marker = marker
         self.catalog = catalog
+        self.derivations = Derivations(folder, marker.uuid, marker.dimension, catalog)
         self.cache = RecordCache()
         self._pid = os.getpid()
         self._closed = False
@@ -103,7 +105,7 @@ class Engine:
 
     @property
     def background_error(self) -> str | None:
-        """Why the last flush or merge in the background failed, if it did."""
+        """Why the last flush, merge or coding in the background failed, if it did."""
         return None
 
     @property
@@ -112,7 +114,7 @@ class Engine:
         raise NotImplementedError
 
     def orphans(self) -> list[str]:
-        """Return segment files that the catalog does not list."""
+        """Return files of segments or codes that the catalog does not list."""
         return []
 
     def holding_merges(self) -> contextlib.AbstractContextManager[object]:
@@ -232,6 +234,7 @@ def load_snapshot(engine: Engine, reader: Reader, known: Snapshot | None = None)
             missing.append((row, VANISHED))
         except HTMError as error:
             missing.append((row, str(error)))
+    segments = engine.derivations.attached(reader, segments, known)
 
     pending = PendingRows(dimension)
     after = 0

@@ -10,7 +10,8 @@ import errno
 import os
 import secrets
 import sys
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from anam_py.exceptions import HTMError
@@ -40,6 +41,30 @@ def translated(path: Path, action: str, error: OSError) -> HTMError:
     else:
         advice = error.strerror or type(error).__name__
     return HTMError(f"cannot {action} {str(path)!r}: {advice}")
+
+
+class Summed:
+    """Parts of a file that are summed up while they are written.
+
+    Parameters
+    ----------
+    parts : iterable of bytes-like
+        The content, in order.
+
+    Attributes
+    ----------
+    crc : int
+        The CRC-32 of what has been written so far.
+    """
+
+    def __init__(self, parts: Iterable[bytes | memoryview]) -> None:
+        self._parts = parts
+        self.crc = 0
+
+    def __iter__(self) -> Iterator[bytes | memoryview]:
+        for part in self._parts:
+            self.crc = zlib.crc32(part, self.crc)
+            yield part
 
 
 def write_file(path: Path, parts: Iterable[bytes | memoryview], mode: int = 0o600) -> None:

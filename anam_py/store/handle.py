@@ -123,7 +123,7 @@ class Handle:
         -------
         dict of str to int
             used_bytes (cache and pending rows), cache_entries, cache_bytes, pending_bytes,
-            mapped_bytes (segments, which the operating system pages in and out), limit_bytes;
+            mapped_bytes (segments and codes, which the operating system pages in and out), limit_bytes;
             used and total are used_bytes and limit_bytes.
         """
         engine = self._reading()
@@ -135,7 +135,7 @@ class Handle:
             "cache_entries": len(engine.cache),
             "cache_bytes": cached,
             "pending_bytes": pending,
-            "mapped_bytes": sum(block.segment.bytes for block in blocks),
+            "mapped_bytes": sum(block.segment.bytes + block.codes_bytes for block in blocks),
             "limit_bytes": limit,
             "used": cached + pending,
             "total": limit,

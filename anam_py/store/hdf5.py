@@ -10,12 +10,13 @@ import importlib
 import io
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from anam_py.exceptions import HTMError
 from anam_py.store.threads import interpreter_ends
@@ -36,13 +37,29 @@ class Outline:
         HDF5's own bytes with their offsets, in the order in which it wrote them.
     layout : dict of str to int
         Offset of each dataset's data, of the length that its shape and type ask for.
+    types : dict of str to str
+        The type of each dataset.
     size : int
         Bytes of the whole file.
     """
 
     structure: list[tuple[int, bytes]]
     layout: dict[str, int]
+    types: dict[str, str]
     size: int
+
+    def image(self, datasets: Mapping[str, Iterable[NDArray[Any]]], header: bytes = b"") -> Iterator[bytes | memoryview]:
+        """Yield the file's bytes in order, each dataset's from arrays that are its rows piece by piece."""
+        yield header
+        at = len(header)
+        for name, offset in sorted(self.layout.items(), key=lambda item: item[1]):
+            yield self.between(at, offset)
+            at = offset
+            for array in datasets[name]:
+                data = np.ascontiguousarray(array, self.types[name]).data.cast("B")
+                yield data
+                at += len(data)
+        yield self.between(at, self.size)
 
     def between(self, start: int, stop: int) -> bytes:
         """Return the bytes of a range that holds no data."""
@@ -54,7 +71,7 @@ class Outline:
         return bytes(found)
 
 
-def outline(attributes: Mapping[str, Any], datasets: Mapping[str, tuple[tuple[int, ...], str]]) -> Outline:
+def outline(attributes: Mapping[str, Any], datasets: Mapping[str, tuple[tuple[int, ...], str]], header_bytes: int = 0) -> Outline:
     """Return the outline of a file with contiguous, unfiltered, aligned root datasets.
 
     Parameters
@@ -63,6 +80,8 @@ def outline(attributes: Mapping[str, Any], datasets: Mapping[str, tuple[tuple[in
         Attributes of the root; text as ``np.bytes_``, since h5py writes a str with variable length.
     datasets : mapping of str to (shape, dtype)
         The datasets, in the order in which they lie in the file.
+    header_bytes : int
+        How much room to leave before the file's own bytes: what HDF5 calls a user block, 512 or a power of two above.
 
     Returns
     -------
@@ -77,20 +96,24 @@ def outline(attributes: Mapping[str, Any], datasets: Mapping[str, tuple[tuple[in
     h5py = _loaded()
     memory = _Memory()
     try:
-        with h5py.File(memory, "w", alignment_threshold=1, alignment_interval=ALIGNMENT) as file:
+        with h5py.File(
+            memory, "w", alignment_threshold=1, alignment_interval=ALIGNMENT, userblock_size=header_bytes or None
+        ) as file:
             file.attrs.update(attributes)
             created = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
             created.set_layout(h5py.h5d.CONTIGUOUS)
             created.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
             created.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+            created.set_obj_track_times(False)  # the same data gives the same file
             layout = {}
             for name, (shape, dtype) in datasets.items():
                 kind = h5py.h5t.py_create(np.dtype(dtype))
                 dataset = h5py.h5d.create(file.id, name.encode(), kind, h5py.h5s.create_simple(shape), created)
                 layout[name] = dataset.get_offset()
     except (OSError, RuntimeError, ValueError) as error:
-        raise HTMError(f"cannot outline a segment of {next(iter(datasets.values()))[0][0]} rows: {error}") from error
-    return Outline(memory.written, layout, memory.size)
+        shapes = {name: shape for name, (shape, _) in datasets.items()}
+        raise HTMError(f"cannot outline a file of {shapes}: {error}") from error
+    return Outline(memory.written, layout, {name: dtype for name, (_, dtype) in datasets.items()}, memory.size)
 
 
 class _Memory(io.RawIOBase):
@@ -117,7 +140,7 @@ class _Memory(io.RawIOBase):
 
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
         view = memoryview(buffer).cast("B")
-        view[:] = Outline(self.written, {}, self.size).between(self._at, self._at + len(view))
+        view[:] = Outline(self.written, {}, {}, self.size).between(self._at, self._at + len(view))
         self._at += len(view)
         return len(view)
 

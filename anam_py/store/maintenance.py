@@ -7,17 +7,21 @@ from pathlib import Path
 import numpy as np
 
 from anam_py.exceptions import HTMError
-from anam_py.store import advice, evidence, recovery, text, wal
+from anam_py.store import advice, derivations, evidence, recovery, text, wal
 from anam_py.store.batch import shard_of
 from anam_py.store.engine import Engine, ReadingEngine
 from anam_py.store.loader import Structure
 from anam_py.store.records import damage, vector_crc
 from anam_py.store.reports import Problem
+from anam_py.store.rows import CODES_NAME
+from anam_py.store.segment import shard_folder
 from anam_py.store.snapshot import SegmentBlock, Snapshot
 from anam_py.store.sqlite import translated
 from anam_py.store.tables import Reader
 
 _ROWS_AT_ONCE = 4096
+# The table that lists codes.
+_DERIVED = "derived"
 
 
 def verify(engine: Engine, *, deep: bool = True) -> list[Problem]:
@@ -36,11 +40,12 @@ def verify(engine: Engine, *, deep: bool = True) -> list[Problem]:
         Empty for a healthy store.
     """
     engine.check_usable()
-    orphans = [Problem("warning", path, "no segment of the catalog") for path in engine.orphans()]
+    orphans = [Problem("warning", path, "the catalog does not list it") for path in engine.orphans()]
     with engine.moment() as (snapshot, reader):
         return [
             *_told(_catalog_problems(reader, deep=deep)),
             *_segment_problems(snapshot, deep=deep),
+            *_told(_codes_problems(engine, reader, snapshot, deep=deep)),
             *_told(_row_problems(reader, snapshot, engine.marker.shards, deep=deep)),
             *orphans,
         ]
@@ -99,13 +104,16 @@ def _file_problems(folder: Path, *, deep: bool) -> Iterator[Problem]:
 
 
 def _orphans(folder: Path, reader: Reader, *, log_is_empty: bool) -> Iterator[Problem]:
-    known = {segment.name for state in ("live", "dead") for segment in reader.segments(state)}
     last_id = reader.last_id()
-    for shard, name in recovery.segment_files(folder):
-        if name not in known:
-            newer = log_is_empty and int(name.split("-")[1]) > last_id
-            what = f", and newer than the last id {last_id} that the catalog knows: its log may be lost" if newer else ""
-            yield Problem("error" if newer else "warning", f"{shard}/{name}", f"no segment of the catalog{what}")
+    for path in recovery.orphans(folder, reader):
+        newer = log_is_empty and not is_of_codes(path) and int(path.split("-")[2]) > last_id
+        what = f", and newer than the last id {last_id} that the catalog knows: its log may be lost" if newer else ""
+        yield Problem("error" if newer else "warning", path, f"the catalog does not list it{what}")
+
+
+def is_of_codes(where: str) -> bool:
+    """Return whether a problem is one of codes, by where it is."""
+    return where == _DERIVED or CODES_NAME.fullmatch(where.rpartition("/")[2]) is not None
 
 
 def _told(problems: Iterator[Problem]) -> Iterator[Problem]:
@@ -164,6 +172,29 @@ def _segment_problems(snapshot: Snapshot, *, deep: bool) -> Iterator[Problem]:
         if last is not None and last.shard == segment.shard and last.last_id >= segment.first_id:
             yield Problem("error", segment.name, f"its ids overlap those of {last.name}")
         last = segment
+
+
+def _codes_problems(engine: Engine, reader: Reader, snapshot: Snapshot, *, deep: bool) -> Iterator[Problem]:
+    for what in derivations.problems(reader):
+        yield Problem("warning", _DERIVED, f"{what}; searches go on without the codes that need it")
+    blocks = {block.segment.id: block for block in snapshot.segments}
+    for derived in derivations.listed(reader):
+        block = blocks.get(derived.segment)
+        if block is None:
+            continue
+        where = f"{shard_folder(engine.folder, block.segment.shard).name}/{derived.name}"
+        try:
+            found = engine.derivations.map(reader, derived, block)
+        except HTMError as error:
+            with engine.catalog.reading() as now:
+                is_listed = derivations.is_listed(now, derived)
+            if is_listed:  # or it has gone as it should, since this moment
+                what = "searches go on without these codes, which are made anew once the store is opened for writing"
+                yield Problem("warning", where, f"{error}; {what}")
+        else:
+            if deep and found.crc() != derived.crc:
+                what = "a search may miss what it should find; HTMCore.repair(path) has it made anew"
+                yield Problem("error", where, f"the file's checksum is not the catalog's: {what}")
 
 
 def _row_problems(reader: Reader, snapshot: Snapshot, shards: int, *, deep: bool) -> Iterator[Problem]:

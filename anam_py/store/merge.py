@@ -151,6 +151,7 @@ class Merger(threading.Thread):
                 if not self._stopping.is_set():
                     log.warning("merging failed, the store goes on without: %s", error)
                 self._engine.merge_error = str(error)
+            self._engine.coder.wake()
 
     def _resolve(self, wanted: "Future[None]") -> None:
         try:

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from anam_py.exceptions import HTMError
-from anam_py.store import files, text
+from anam_py.store import derivations, files, text
 from anam_py.store.advice import REPAIR
 from anam_py.store.catalog import Catalog
-from anam_py.store.rows import SEGMENT_NAME, Segment
+from anam_py.store.rows import CODES_NAME, SEGMENT_NAME, Segment
 from anam_py.store.segment import shard_folder
 from anam_py.store.sqlite import roll_back
-from anam_py.store.tables import Writer
+from anam_py.store.tables import Reader, Writer
 
 MARKER = "anam.json"
 CATALOG = "catalog.sqlite"
@@ -31,7 +31,6 @@ _MARKER_FORMAT = 1
 _WAL_HEADER_BYTES = 32
 
 _SHARD = re.compile(r"shard-\d{4}")
-_DERIVED = re.compile(r"seg-\d+-[0-9a-f]{8}\.codes-\d+\.h5")
 
 # Neither SQLite's WAL nor flock can be relied on there.
 _NETWORK = {"nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "ncpfs", "afs", "ceph", "lustre"}
@@ -197,10 +196,11 @@ def tidy(folder: Path, writer: Writer) -> list[str]:
         with writer.transaction():
             writer.drop_segments(gone)
     known = {segment.name for segment in writer.segments()}
+    codes = {derived.name for derived in derivations.listed(writer)}
     set_aside = []
     for shard, name in _shard_files(folder):
         path = folder / shard / name
-        if files.TEMPORARY in name or _DERIVED.fullmatch(name):
+        if files.TEMPORARY in name or (CODES_NAME.fullmatch(name) and name not in codes):
             files.remove(path)
         elif SEGMENT_NAME.fullmatch(name) and name not in known:
             quarantine = folder / QUARANTINE
@@ -220,8 +220,8 @@ def tidy(folder: Path, writer: Writer) -> list[str]:
 
 
 def unlink_dead(folder: Path, dead: Sequence[Segment]) -> list[int]:
-    """Unlink the files of dead segments; returns the ids of those whose rows may be dropped."""
-    gone = [segment for segment in dead if files.remove(shard_folder(folder, segment.shard) / segment.name)]
+    """Unlink the files of dead segments, and what is derived from them; returns the ids of those whose rows may be dropped."""
+    gone = [segment for segment in dead if all(files.remove(path) for path in _files_of(folder, segment))]
     for shard in {shard_folder(folder, segment.shard) for segment in gone}:
         try:
             files.sync_folder(shard)
@@ -230,6 +230,20 @@ def unlink_dead(folder: Path, dead: Sequence[Segment]) -> list[int]:
         except OSError as error:
             raise files.translated(shard, "sync", error) from error
     return [segment.id for segment in gone]
+
+
+def _files_of(folder: Path, segment: Segment) -> list[Path]:
+    """Return a segment's file, and those of its codes, listed or not."""
+    shard = shard_folder(folder, segment.shard)
+    return [shard / segment.name, *shard.glob(f"{segment.name.removesuffix('.h5')}.codes-*")]
+
+
+def orphans(folder: Path, reader: Reader) -> list[str]:
+    """Return files of segments or codes that the catalog does not list."""
+    known = {segment.name for state in ("live", "dead") for segment in reader.segments(state)}
+    known |= {derived.name for derived in derivations.listed(reader)}
+    found = _shard_files(folder)
+    return [f"{s}/{n}" for s, n in found if n not in known and (SEGMENT_NAME.fullmatch(n) or CODES_NAME.fullmatch(n))]
 
 
 def segment_files(folder: Path) -> list[tuple[str, str]]:

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from anam_py.exceptions import HTMError
-from anam_py.store import evidence, files, identity, maintenance, recovery
+from anam_py.store import derivations, evidence, files, identity, maintenance, recovery
+from anam_py.store.catalog import Catalog
 from anam_py.store.engine import ReadingEngine
 from anam_py.store.fragments import copy_readable
 from anam_py.store.lock import StoreLock
@@ -68,11 +69,15 @@ class _Repairing:
             self._actions.append("finished the repair that was interrupted")
         log_is_empty = recovery.log_is_empty(self._folder)
         found = maintenance.verify_folder(self._folder, resting=True)
-        if any(problem.severity == "error" for problem in found):
+        others = [problem for problem in found if not maintenance.is_of_codes(problem.where)]
+        if any(problem.severity == "error" for problem in others):
             rebuilt = self._rebuild(log_is_empty=log_is_empty)
         else:  # what a crash has left at most
-            rebuilt = Rebuilt(Path(), 0, 0, [self._folder / problem.where for problem in found], [])
+            rebuilt = Rebuilt(Path(), 0, 0, [self._folder / problem.where for problem in others], [])
+            if len(others) < len(found):
+                self._forget_codes()
         set_aside = [self._set_aside(path) for path in rebuilt.set_aside]
+        self._remove_codes()
         if left := maintenance.verify_folder(self._folder, resting=True):
             problems = "; ".join(f"{where}: {what}" for _, where, what in left[:10])
             raise HTMError(f"{str(self._folder)!r} could not be repaired, {len(left)} problems are left: {problems}")
@@ -87,6 +92,28 @@ class _Repairing:
             set_aside=set_aside,
             folder=self._place,
         )
+
+    # ---- codes ----
+
+    def _forget_codes(self) -> None:
+        """Have the catalog list none, nor by which plan to make them."""
+        catalog = Catalog(self._folder / recovery.CATALOG)
+        try:
+            with catalog.translating():
+                writer = catalog.open_writer("full")
+                with writer.transaction():
+                    derivations.clear(writer)
+        finally:
+            catalog.close()
+
+    def _remove_codes(self) -> None:
+        """Remove the files of codes that the catalog does not list: they are made anew."""
+        with contextlib.closing(ReadingEngine(self._folder)) as engine, engine.catalog.reading() as reader:
+            unlisted = [path for path in recovery.orphans(self._folder, reader) if maintenance.is_of_codes(path)]
+        for path in unlisted:
+            files.remove(self._folder / path)
+        if unlisted:
+            self._actions.append(f"removed {len(unlisted)} files of codes, which are made anew")
 
     # ---- a new catalog ----
 

@@ -9,6 +9,7 @@ from anam_py.exceptions import HTMError
 from anam_py.store.advice import REPAIR
 
 SEGMENT_NAME = re.compile(r"seg-\d+-[0-9a-f]{8}\.h5")
+CODES_NAME = re.compile(r"seg-\d+-[0-9a-f]{8}\.codes-\d+\.h5")
 
 # The types of a row's values, in each way that they can be.
 _Types = frozenset[tuple[type, ...]]
@@ -74,6 +75,23 @@ class Segment(NamedTuple):
         return segment
 
 
+class Derived(NamedTuple):
+    """A file that was made from a segment and can be made again, as the catalog lists it."""
+
+    segment: int
+    rotation: int
+    name: str
+    crc: int
+
+    @classmethod
+    def checked(cls, row: tuple[Any, ...]) -> Self:
+        """Return such a file as it was read, or raise HTMError if what stands there cannot be one, or names another file."""
+        derived = cls._make(_typed(row, _DERIVED, "derived"))
+        if not CODES_NAME.fullmatch(derived.name):
+            raise _damaged("derived", row)
+        return derived
+
+
 class File(NamedTuple):
     """The crawler's ledger row for one file."""
 
@@ -88,6 +106,7 @@ class File(NamedTuple):
 _ENTRY: _Types = frozenset((int, str, int, int, int, str, int, ops, int, float) for ops in (str, NoneType))
 _VERSION: _Types = frozenset((str, int, int, str, int, ops, int, float) for ops in (str, NoneType))
 _SEGMENT: _Types = frozenset([(int, int, str, int, int, int, dict, int, int)])
+_DERIVED: _Types = frozenset([(int, int, str, int)])
 _LAST_SHARD = 9_999
 
 

@@ -158,7 +158,7 @@ def write(
     arrays = columns.arrays()
     shapes = {name: (len(array),) for name, array in arrays.items()}
     outline = hdf5.outline(attributes, {n: (shape, TYPES[n]) for n, shape in {"vectors": (rows, dimension), **shapes}.items()})
-    image = _Summed(_image(outline, columns.vectors, arrays))
+    image = files.Summed(outline.image({"vectors": columns.vectors, **{n: [array] for n, array in arrays.items()}}))
     files.make_folder(folder)
     files.write_file(folder / name, image, mode=0o400)
     return Segment(
@@ -313,31 +313,3 @@ def _map(path: Path, size: int) -> mmap.mmap:
         return mmap.mmap(descriptor, size, access=mmap.ACCESS_READ)
     finally:
         os.close(descriptor)
-
-
-class _Summed:
-    """Parts of a file that are summed up while they are written."""
-
-    def __init__(self, parts: Iterable[bytes | memoryview]) -> None:
-        self._parts = parts
-        self.crc = 0
-
-    def __iter__(self) -> Iterator[bytes | memoryview]:
-        for part in self._parts:
-            self.crc = zlib.crc32(part, self.crc)
-            yield part
-
-
-def _image(
-    outline: hdf5.Outline, vectors: Iterable[NDArray[np.float32]], arrays: dict[str, NDArray[Any]]
-) -> Iterator[bytes | memoryview]:
-    """Yield a file's bytes in order."""
-    at = 0
-    for name, offset in sorted(outline.layout.items(), key=lambda item: item[1]):
-        yield outline.between(at, offset)
-        at = offset
-        for array in vectors if name == "vectors" else [arrays[name]]:
-            data = np.ascontiguousarray(array, TYPES[name]).data.cast("B")
-            yield data
-            at += len(data)
-    yield outline.between(at, outline.size)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from anam_py import _core
 from anam_py.store.rows import Segment
 from anam_py.store.segment import MappedSegment
+from anam_py.store.sidecar import Sidecar
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,11 @@ class Block:
         return found
 
     @property
+    def codes(self) -> _core.Codes | None:
+        """What a scan may look at before the rows themselves, if there is any."""
+        return None
+
+    @property
     def nbytes(self) -> int:
         return self.ids.nbytes + self.vectors.nbytes + self.norms.nbytes
 
@@ -77,9 +83,10 @@ class Block:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentBlock(Block):
-    """The rows of one segment."""
+    """The rows of one segment, and its codes if it has any."""
 
     source: MappedSegment
+    sidecar: Sidecar | None = None
 
     @classmethod
     def of(cls, source: MappedSegment) -> Self:
@@ -90,6 +97,15 @@ class SegmentBlock(Block):
     def segment(self) -> Segment:
         """What the catalog says of the segment."""
         return self.source.segment
+
+    @property
+    def codes(self) -> _core.Codes | None:
+        return None if self.sidecar is None else self.sidecar.codes
+
+    @property
+    def codes_bytes(self) -> int:
+        """What the file of its codes takes."""
+        return 0 if self.sidecar is None else self.sidecar.bytes
 
     @property
     def place(self) -> tuple[int, int]:
@@ -148,7 +164,7 @@ class Snapshot:
 
     def rows(self) -> list[_core.Rows]:
         """Return the blocks as the kernels take them."""
-        return [_core.Rows(b.vectors, b.norms, b.alive) for b in self.blocks]
+        return [_core.Rows(b.vectors, b.norms, b.alive, b.codes) for b in self.blocks]
 
     def vector(self, shard: int, entry_id: int) -> NDArray[np.float32] | None:
         """Return a view of an id's vector; None if this snapshot does not have it."""
@@ -184,6 +200,11 @@ class Snapshot:
     def with_pending(self, pending: Block) -> "Snapshot":
         """Return this snapshot with another pending block, its dead rows still dead."""
         return Snapshot(self.segments, pending.after(self.pending), self.missing)
+
+    def with_codes(self, sidecar: Sidecar) -> "Snapshot":
+        """Return this snapshot with codes beside the segment that they belong to, if it is here."""
+        segments = (replace(b, sidecar=sidecar) if b.segment.id == sidecar.derived.segment else b for b in self.segments)
+        return Snapshot(tuple(segments), self.pending, self.missing)
 
     def with_segments(self, added: Iterable[SegmentBlock], removed: Collection[int]) -> "Snapshot":
         """Return this snapshot with some segments (by their catalog id) replaced by others."""

@@ -407,7 +407,9 @@ class Writer(Reader):
         self.sql.executemany("UPDATE segments SET state = 'dead' WHERE id = ?", [(i,) for i in ids])
 
     def drop_segments(self, ids: Iterable[int]) -> None:
-        self.sql.executemany("DELETE FROM segments WHERE id = ?", [(i,) for i in ids])
+        rows = [(i,) for i in ids]
+        self.sql.executemany("DELETE FROM derived WHERE segment = ?", rows)
+        self.sql.executemany("DELETE FROM segments WHERE id = ?", rows)
 
     def put_files(self, root: str, files: Iterable[File]) -> None:
         self.sql.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", [(root, *f) for f in files])

@@ -29,7 +29,10 @@ class Upkeep(Entries):
 
     @profiled
     def compact(self) -> None:
-        """Merge segments to as few as their size allows, and give the space of dead rows back."""
+        """Merge segments to as few as their size allows, and give the space of dead rows back.
+
+        Returns once segments have their codes, too, by which a search reads fewer bytes.
+        """
         self._writing().compact()
 
     @profiled
@@ -103,10 +106,11 @@ class Upkeep(Entries):
         -------
         dict
             What JSON can hold: path, uuid, dimension, shards, durability, embedder; rows (alive), dead_rows, pending_rows (in
-            no segment yet), segments, missing_segments (names); segment_bytes, catalog_bytes (with its log), pending_bytes
-            (in memory), reclaimable_bytes (of dead rows and free pages), fragmentation (their share of all, 0 to 1); texts,
+            no segment yet), segments, missing_segments (names); segment_bytes, coded_rows (which a search finds by fewer
+            bytes), codes_bytes, codes (what they are, in words, or None), catalog_bytes (with its log), pending_bytes (in
+            memory), reclaimable_bytes (of dead rows and free pages), fragmentation (their share of all, 0 to 1); texts,
             superseded_versions, crawled_files, indexes (declared paths), quarantined (names), background_error (why the
-            last flush or merge failed, or None).
+            last flush, merge or coding failed, or None).
         """
         return figures.stats(self._reading())
 

@@ -1,9 +1,4 @@
-"""The writing engine: one thread that commits for everybody, and what it commits.
-
-Callers queue what they want written and wait. The thread takes all that waits and commits it
-in one transaction, so that callers share the sync to the disk. It alone uses the catalog's
-writing connection.
-"""
+"""The writing engine: what its thread commits, batches above all, and how a store is opened and closed for it."""
 
 import contextlib
 import logging
@@ -16,21 +11,21 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from anam_py import config, exceptions
+from anam_py import _core, config, exceptions
 from anam_py.exceptions import HTMError
-from anam_py.store import files, merge, recovery, segment
+from anam_py.store import derivations, merge, recovery, segment
 from anam_py.store.advice import REPAIR
 from anam_py.store.batch import Batch
 from anam_py.store.catalog import Catalog
 from anam_py.store.changes import Changes
-from anam_py.store.engine import Engine, T, load_snapshot
-from anam_py.store.jobs import BULK_ROWS, Job, WorkQueue, Write
+from anam_py.store.coding import Coder
+from anam_py.store.committer import Committer
+from anam_py.store.jobs import BULK_ROWS, Job, Write
 from anam_py.store.lock import StoreLock
 from anam_py.store.rows import Entry, Segment
 from anam_py.store.segment import MappedSegment
+from anam_py.store.sidecar import Rotation, Sidecar
 from anam_py.store.snapshot import A, Block, PendingRows, SegmentBlock, Snapshot
-from anam_py.store.sqlite import CatalogSyncError
-from anam_py.store.tables import Reader
 from anam_py.store.threads import Beside, interpreter_ends
 
 log = logging.getLogger("anam_py.store")
@@ -40,7 +35,7 @@ _FLUSH_ROWS = 65_536
 _RETRY_SECONDS = 5.0
 
 
-class WritingEngine(Engine):
+class WritingEngine(Committer):
     """A store that this process writes.
 
     Parameters
@@ -52,8 +47,6 @@ class WritingEngine(Engine):
     durability : {"full", "normal"}
         What an acknowledged write survives; see docs/storage.md.
     """
-
-    read_only = False
 
     def __init__(self, folder: Path, shards: int, dimension: int, durability: str) -> None:
         recovery.prepare_folder(folder)
@@ -67,11 +60,10 @@ class WritingEngine(Engine):
                     reader.check(writing=True)
                     recovery.require_match(marker, reader.meta(), folder)
                 with catalog.translating():
-                    self._writer = catalog.open_writer(durability)
-                    if set_aside := recovery.tidy(folder, self._writer):
+                    writer = catalog.open_writer(durability)
+                    if set_aside := recovery.tidy(folder, writer):
                         log.warning("set aside in quarantine: %s", ", ".join(set_aside))
-                    super().__init__(folder, marker, catalog)
-                    self._snapshot, self._pending = load_snapshot(self, self._writer)
+                    super().__init__(folder, marker, catalog, writer)
                     self._next_id = self._writer.last_id() + 1
                     self.purging = np.array(self._writer.purged(), np.int64)
             except BaseException:
@@ -84,28 +76,22 @@ class WritingEngine(Engine):
         self.merge_error: str | None = None
         self._flush_error: str | None = None
         self._lock = lock
-        self._broken: str | None = None
         self._retry_flush_at = 0.0
-        self._commit_lock = threading.Lock()
         self._closing = threading.Lock()
         self._released = False
         self._last_flush = Job(self._flush)
-        self._submitting = threading.Lock()
-        self._queue = WorkQueue()
-        self._thread = threading.Thread(target=self._run, name="anam-writer", daemon=True)
         self._merger = merge.Merger(self)
+        self.coder = Coder(self)
         self._thread.start()
         self._merger.start()
+        self.coder.start()
+        self.coder.wake()
         if len(self.purging):
             self._merger.wake()
         for block in self._snapshot.missing:
             log.error("segment %s is not readable: %s", block[0].name, block[1])
 
     # What other threads call
-
-    def snapshot(self) -> Snapshot:
-        self.check_usable()
-        return self._snapshot
 
     def write(self, batch: Batch) -> int:
         """Commit a batch; returns how many keys its deletes found.
@@ -122,13 +108,6 @@ class WritingEngine(Engine):
         self._submit(write)
         return write.wait()
 
-    def run(self, function: Callable[[], T]) -> T:
-        """Return ``function()``, called in the writer thread between two commits."""
-        job = Job(function)
-        self._submit(job)
-        result: T = job.future.result()
-        return result
-
     def flush(self) -> None:
         """Move the pending rows to segments; returns once they are there."""
         self.run(self._flush)
@@ -137,6 +116,7 @@ class WritingEngine(Engine):
         """Merge each shard's segments to as few as their size allows, without dead rows."""
         self.flush()
         self._merger.compact()
+        self.coder.finish()
         self.run(self._writer.shrink)
 
     def scrub(self) -> None:
@@ -178,17 +158,18 @@ class WritingEngine(Engine):
 
     @property
     def background_error(self) -> str | None:
-        return self._flush_error or self.merge_error
+        return self._flush_error or self.merge_error or self.coder.error
 
     @property
     def pending_bytes(self) -> int:
         return self._snapshot.pending.nbytes
 
     def close(self) -> None:
-        """Flush, stop both threads, and give the lock up."""
+        """Flush, stop the threads, and give the lock up."""
         with self._closing:
             if self._released:
                 return
+            self.coder.stop()
             self._merger.stop()
             with self._submitting:
                 if not self._closed:
@@ -207,23 +188,12 @@ class WritingEngine(Engine):
             self._lock.release()
             self._released = True
 
-    def _submit(self, item: Write | Job) -> None:
-        # Whatever is queued before the store closes gets done; nothing is queued after.
-        with self._submitting:
-            self.check_usable()
-            self._queue.put(item)
-
     def orphans(self) -> list[str]:
         with self._merger.paused(), self._commit_lock, self.catalog.reading() as reader:
-            known = {segment.name for state in ("live", "dead") for segment in reader.segments(state)}
-            return [f"{shard}/{name}" for shard, name in recovery.segment_files(self.folder) if name not in known]
+            return recovery.orphans(self.folder, reader)
 
     def holding_merges(self) -> contextlib.AbstractContextManager[object]:
         return self._merger.paused()
-
-    def _undisturbed(self, work: Callable[[Snapshot, Reader], T]) -> T:
-        with self._commit_lock, self.catalog.reading() as reader:
-            return work(self._snapshot, reader)
 
     def _make_room(self, batch: Batch) -> None:
         limit = config.current().memory_limit_mb << 20
@@ -242,17 +212,6 @@ class WritingEngine(Engine):
             )
 
     # The writer thread
-
-    def _run(self) -> None:
-        while True:
-            item = self._queue.take()
-            if item is None:
-                return
-            if isinstance(item, Job):
-                item.run()
-            else:
-                self._commit(item)
-            self._look_after()
 
     def _commit(self, group: Sequence[Write]) -> None:
         try:
@@ -300,32 +259,6 @@ class WritingEngine(Engine):
     def _follow(self, changes: Changes) -> None:
         self._next_id = changes.next_id
         self._remember(lambda: self._publish(changes))
-
-    def _remember(self, change: Callable[[], None]) -> None:
-        """Let memory follow a commit; where it cannot, read it anew, so that nothing is committed twice or forgotten."""
-        try:
-            change()
-        except Exception:
-            log.exception("%s: memory did not follow a commit, reading it anew", self.folder)
-            self._broken = "the store is read-only now, because memory ran out right after a commit; reopen it"
-            self._snapshot, self._pending = load_snapshot(self, self._writer)
-            self.cache.clear()
-            self._broken = None
-
-    @contextlib.contextmanager
-    def _new_files(self) -> Iterator[list[Path]]:
-        """Collect the files that a transaction will name, and remove them if it fails."""
-        paths: list[Path] = []
-        try:
-            yield paths
-        except CatalogSyncError:
-            # The commit may be on the disk all the same, and be found there after a crash. If it
-            # is not, the files go to the quarantine when the store is next opened.
-            raise
-        except BaseException:
-            for path in paths:
-                files.remove(path)
-            raise
 
     def _publish(self, changes: Changes) -> None:
         """Let every later call see what has been committed."""
@@ -413,30 +346,41 @@ class WritingEngine(Engine):
 
     def replace_segments(self, old: Sequence[SegmentBlock], new: SegmentBlock | None) -> None:
         """Commit a merge of `old` (as they were when it began) to `new`, whose file goes if that fails."""
-        job = Job(lambda: self._replace_segments(old, new))
-        try:
-            self._submit(job)
-        except HTMError:
-            if new is not None:
-                files.remove(new.source.path)
-            raise
-        job.future.result()
-
-    def _replace_segments(self, old: Sequence[SegmentBlock], new: SegmentBlock | None) -> None:
         ids = [block.segment.id for block in old]
         left_out = [i for block in old for i in block.dead_ids.tolist()]
-        with self._commit_lock:
-            with self._new_files() as paths, self._writer.transaction(durable=True):
-                if new is not None:
-                    paths.append(new.source.path)
-                self.require_sound()
-                if new is not None:
-                    self._listed([new])
-                self._writer.kill_segments(ids)
-                # Exactly the rows that were left out: one that died since the merge began is
-                # in the new file, and must stay dead.
-                self._writer.drop_dead(left_out)
-            self._remember(lambda: self._publish_merge(ids, new, left_out))
+
+        def replace() -> None:
+            if new is not None:
+                self._listed([new])
+            self._writer.kill_segments(ids)
+            # Exactly the rows that were left out: one that died since the merge began is
+            # in the new file, and must stay dead.
+            self._writer.drop_dead(left_out)
+
+        paths = [] if new is None else [new.source.path]
+        self._commit_files(paths, replace, lambda: self._publish_merge(ids, new, left_out))
+
+    def insert_rotation(self, rows: int, plan: _core.Plan | None) -> Rotation:
+        """Commit a plan by which segments are coded from now on."""
+
+        def insert() -> Rotation:
+            self.require_sound()
+            with self._commit_lock, self._writer.transaction():
+                rotation = derivations.insert_rotation(self._writer, rows, plan)
+            self.derivations.know(rotation)
+            return rotation
+
+        return self.run(insert)
+
+    def put_codes(self, sidecar: Sidecar) -> list[str]:
+        """Commit a segment's codes, whose file goes if that fails; returns the names of the files that they replace."""
+        replaced: list[str] = []
+
+        def publish() -> None:
+            self._snapshot = self._snapshot.with_codes(sidecar)
+
+        self._commit_files([sidecar.path], lambda: replaced.extend(derivations.insert(self._writer, sidecar.derived)), publish)
+        return replaced
 
     def drop_segments(self, ids: Sequence[int]) -> None:
         """Forget segments whose files are gone."""
@@ -475,18 +419,6 @@ class WritingEngine(Engine):
             log.warning("flushing %s failed, its rows stay in the catalog: %s", self.folder, error)
             self._flush_error = str(error)
             self._retry_flush_at = time.monotonic() + _RETRY_SECONDS
-
-    def require_sound(self) -> None:
-        """Raise HTMError once a sync has failed: nothing is tried again then."""
-        if self._broken:
-            raise HTMError(self._broken)
-
-    def breaks(self, error: BaseException) -> bool:
-        """Turn the store read-only if `error` says that a sync failed."""
-        if isinstance(error, (files.SyncError, CatalogSyncError)) and self._broken is None:
-            self._broken = f"the store is read-only now, because {error}; reopen it once the disk is well"
-            log.error("%s", self._broken)
-        return self._broken is not None
 
     def _bulk_bytes(self) -> int:
         return min(merge.FULL_BYTES, (config.current().memory_limit_mb << 20) // 8)
