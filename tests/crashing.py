@@ -21,7 +21,8 @@ import h5py  # noqa: F401 - so that no process has to
 import numpy as np
 from numpy.typing import NDArray
 
-from anam_py.store import HTMCore, catalog, files, jobs, writer
+from anam_py import _core
+from anam_py.store import HTMCore, catalog, coding, files, jobs, writer
 
 DIMENSION = 4
 FLUSH_ROWS, BULK_ROWS = 8, 20
@@ -100,6 +101,7 @@ def text(number: int) -> str | None:
 def write(path: str, seed: int, length: int, threads: int = 1, durability: str = "full", kill_at: int | None = None) -> None:
     """Do a workload in each of some threads, and say so after each operation; at the end, how much the disk was asked to do."""
     writer._FLUSH_ROWS, jobs.BULK_ROWS = FLUSH_ROWS, BULK_ROWS
+    code_everything()
     steps = _Steps(kill_at)
     htm = HTMCore(path, 2, dimension=DIMENSION, durability=durability)
     _say("opened")
@@ -117,6 +119,22 @@ def write(path: str, seed: int, length: int, threads: int = 1, durability: str =
             worker.start()
         for worker in workers:
             worker.join()
+    htm.close()
+    _say(f"steps {steps.count}")
+
+
+def code_everything() -> None:
+    """Let the smallest segments get codes, at once, and plans be chosen often."""
+    coding.LEAST_ROWS, coding.PLAN_ROWS, coding.GROWTH, coding.QUIET_SECONDS = 1, 8, 2, 0.0
+    _core.choose_plan = lambda *_, **__: _core.Plan(DIMENSION, DIMENSION, 4, None, detail=True)
+
+
+def code(path: str, kill_at: int | None = None) -> None:
+    """Open a store, code its segments and close it."""
+    code_everything()
+    steps = _Steps(kill_at)
+    htm = HTMCore(path)
+    htm._writing().coder.finish()
     htm.close()
     _say(f"steps {steps.count}")
 

@@ -3,15 +3,18 @@
 import os
 import random
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import crashing
 import pytest
 from crashing import Nursery
+from stores import codes_files, segment_files
 
 from anam_py.store import HTMCore
 
@@ -114,6 +117,34 @@ def test_row_02_a_process_killed_while_it_recovers_a_store_leaves_one_that_recov
         crashing.check(path, seed, length, [done])
         assert b"a segment that no commit named" in [file.read_bytes() for file in path.glob("quarantine/*")]
         assert list(path.rglob("*.partial-*")) == []
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(max(2, KILLS // 8)))
+def test_row_02_a_process_killed_while_it_codes_segments_leaves_codes_that_are_whole_or_made_anew(
+    nursery: Nursery, tmp_path: Path, seed: int, record_property: Tried
+) -> None:
+    length = 40
+    before, chance = tmp_path / "before", random.Random(seed)
+    steps(list(nursery.start(crashing.write, before, seed=seed, length=length)))
+    for file in codes_files(before):
+        file.unlink()
+    if seed % 2:  # as if there had never been any
+        with closing(sqlite3.connect(before / "catalog.sqlite")) as sql, sql:
+            sql.execute("DELETE FROM derived")
+            sql.execute("DELETE FROM rotations")
+    shutil.copytree(before, tmp_path / "all")
+    total = steps(list(nursery.start(crashing.code, tmp_path / "all")))
+    for step in chance.sample(range(1, total + 1), min(total, 15)):
+        path = tmp_path / f"killed at {step}"
+        shutil.copytree(before, path)
+        list(nursery.start(crashing.code, path, kill_at=step))
+        record_property("kills while segments were coded", 1)
+        with HTMCore(path) as htm:
+            assert htm.verify() == []
+        steps(list(nursery.start(crashing.code, path)))
+        assert len(codes_files(path)) == len(segment_files(path)) > 0
+        crashing.check(path, seed, length, [length])
 
 
 def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:

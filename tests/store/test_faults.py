@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 import pytest
 from crashing import Operation, State, do, state, states, workload
-from stores import V, contents, names, rows, segment_files
+from stores import V, code, contents, names, rows, segment_files
 
+from anam_py import _core
 from anam_py.exceptions import HTMError
-from anam_py.store import HTMCore, files, jobs, merge, recovery, snapshot, tables, writer
+from anam_py.store import HTMCore, coding, files, jobs, merge, recovery, snapshot, tables, writer
 
 LENGTH = 40
 CASES = int(os.environ.get("ANAM_TEST_EXAMPLES", "10"))
@@ -201,6 +202,67 @@ def test_row_06_merged_segments_that_cannot_be_removed_lose_nothing(
     assert contents(htm) == before
     assert len(segment_files(htm.storage_path)) == 1
     assert htm.stats()["quarantined"] == []
+
+
+@pytest.fixture
+def codes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every segment get codes, when it is told to."""
+    monkeypatch.setattr(coding, "LEAST_ROWS", 1)
+    monkeypatch.setattr(coding, "PLAN_ROWS", 1)
+    monkeypatch.setattr(coding, "QUIET_SECONDS", 1e9)
+    monkeypatch.setattr(coding, "_PATIENCE_SECONDS", 1e9)
+    monkeypatch.setattr(_core, "choose_plan", lambda *_, **__: _core.Plan(4, 4, 4, None, detail=True))
+
+
+@pytest.mark.usefixtures("codes")
+@pytest.mark.parametrize("lasting", [False, True])
+def test_row_06_a_disk_that_is_full_while_segments_are_coded_fails_nothing_else(
+    tmp_path: Path, disk: Disk, rng: np.random.Generator, lasting: bool
+) -> None:
+    disk.lasting = lasting
+    matrix, calls, tried = rows(rng, 30), 1, 0
+    while tried < calls:
+        disk.count, disk.fail_at = 0, None
+        path = tmp_path / f"{tried}"
+        with HTMCore(path, 2, dimension=4) as htm:
+            htm.store_embeddings([f"key {i}" for i in range(30)], matrix)
+            expected = contents(htm)
+            disk.count, disk.fail_at = 0, tried or None
+            code(htm)
+            calls = disk.count if not tried else calls
+            assert contents(htm) == expected
+            assert len(htm.search_similar(V, 100, -1)) == 30
+            assert htm.verify() == []
+            assert ("disk is full" in (htm.stats()["background_error"] or "")) == bool(tried)
+            assert not list(path.rglob("*.partial-*"))
+            disk.fail_at = None
+            code(htm)
+            assert (htm.stats()["background_error"], htm.stats()["coded_rows"]) == (None, 30)
+            assert htm.verify() == []
+        tried += 1
+    assert calls > 10
+
+
+@pytest.mark.usefixtures("codes")
+def test_row_07_after_a_sync_that_fails_while_segments_are_coded_the_store_is_read_only(
+    tmp_path: Path, syncs: Disk, rng: np.random.Generator
+) -> None:
+    matrix = rows(rng, 30)
+    for number in range(1, 5):  # of each of two files, and of their folders
+        path = tmp_path / f"{number}"
+        with HTMCore(path, 2, dimension=4) as htm:
+            htm.store_embeddings([f"key {i}" for i in range(30)], matrix)
+            syncs.count, syncs.fail_at = 0, number
+            code(htm)
+            assert syncs.count == number
+            assert len(htm.search_similar(V, 100, -1)) == 30
+            with pytest.raises(HTMError, match=rf"read-only now.*{path.name}.*reopen"):
+                htm.store_embedding("after", V, {})
+            syncs.fail_at = None
+        with HTMCore(path) as htm:
+            code(htm)
+            assert htm.stats()["coded_rows"] == 30
+            assert htm.verify() == []
 
 
 @pytest.mark.parametrize("step", ["_publish", "_publish_flush", "_publish_merge"])
