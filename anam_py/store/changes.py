@@ -52,7 +52,7 @@ class Changes:
         writer = self.writer
         found = writer.entries(batch.deletes) if batch.deletes else {}
         if batch.delete_where:
-            ids = writer.ids(batch.delete_where)
+            ids = writer.ids(batch.delete_where).tolist()
             found |= {entry.key: entry for entry in writer.entries_by_id(ids).values()}
         self._retire(found.values())
         if batch.purge:

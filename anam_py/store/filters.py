@@ -13,7 +13,7 @@ numbers, or two strings (by UTF-8); a path that is not there equals nothing, so 
 
 import json
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from anam_py._validation import describe
@@ -23,29 +23,37 @@ from anam_py.store.indexing import Candidates, candidates
 _DEEPEST = 32
 _MOST_CONDITIONS = 500
 _INT64 = 2**63
+# A quarter of the nested symbols that SQLite's parser takes: the deepest filter needs another, a single condition the rest.
+_PARSED = 24
 
+# One look at the value decides for most entries; CASE, unlike AND within an expression, then leaves the rest undone,
+# and is 0 where a path that is not there makes the look NULL.
 _TYPE = "json_type(metadata, ?)"
+_VALUE = "json_extract(metadata, ?)"
+_IS_NUMBER = f"{_TYPE} IN ('integer', 'real')"
 # SQLite before 3.45 cuts a string at an escaped NUL; `text_at` and `has_text` do not.
-_IS_TEXT = "= 'text'"
 _NUL = "instr(metadata, '\\u0000')"
-_TEXT = f"CASE WHEN {_NUL} THEN anam_text(metadata, ?) ELSE json_extract(metadata, ?) END"
+_TEXT = "anam_text(metadata, ?)"
+_IS_WHOLE_TEXT = f"CASE WHEN {_NUL} THEN {_TEXT} IS {_VALUE} ELSE {_TYPE} = 'text' END"
 
 
 class Condition(NamedTuple):
     """A SQL expression over ``entries.metadata`` that is 0 or 1, and its parameters.
 
-    `candidates` says for each part that must hold which entries can fulfil it at all, if its path is indexed.
+    `candidates` says for each part that must hold which entries can fulfil it at all, if its path is indexed;
+    `nested`, how many symbols around its conditions a parser has to keep in mind at most.
     """
 
     sql: str
     parameters: tuple[Any, ...]
     candidates: tuple[Candidates, ...] = ()
+    nested: int = 0
 
-    def using(self, indexed: Collection[str]) -> "Condition":
-        """Return the same condition, as an expression over ``entries`` that looks at candidates only."""
-        narrow = [part for part in self.candidates if part.path in indexed]
-        sql = " AND ".join([*(f"id IN ({part.sql})" for part in narrow), self.sql])
-        return Condition(sql, (*(value for part in narrow for value in part.parameters), *self.parameters))
+    def among(self, candidates: Sequence[Candidates]) -> "Condition":
+        """Return the same condition, as an expression over ``entries`` that looks at what is in all of `candidates` only."""
+        selects = [part.select() for part in candidates]
+        sql = " AND ".join([*(f"id IN ({sql})" for sql, _ in selects), self.sql])
+        return Condition(sql, (*(value for _, values in selects for value in values), *self.parameters))
 
 
 def condition(where: object) -> Condition | None:
@@ -97,7 +105,7 @@ class _Compiler:
             return _joined("OR", [part if part.sql else Condition("1", ()) for part in parts])
         if key == "$not":
             part = self.all_of(value, f'{name}["$not"]', depth + 1)
-            return Condition(f"NOT ({part.sql or 1})", part.parameters)
+            return _negated(part) if part.sql else Condition("0", ())
         if key.startswith("$"):
             raise ValidationError(f"{name} has the unknown operator {key!r}; expected $and, $or, $not or a metadata path")
         path = check_path(key, name)
@@ -116,19 +124,18 @@ class _Compiler:
             raise ValidationError(f"{place} has the unknown operator {sign!r}; expected one of {_listed(_OPERATORS)}")
         compiled = _OPERATORS[str(sign)](_json_path(path), operand, place if sign == "$eq" else f'{place}["{sign}"]')
         found = candidates(path, str(sign), operand)
-        # A path that is not there makes an expression NULL, of which NOT would be NULL, too.
-        return Condition(f"coalesce({compiled.sql}, 0)", compiled.parameters, (found,) if found else ())
+        return compiled._replace(candidates=(found,) if found else ())
 
 
 def _equal(path: str, operand: object, place: str) -> Condition:
     if operand is None or isinstance(operand, bool):
-        return Condition(f"{_TYPE} = ?", (path, json.dumps(operand)))
+        return Condition(f"{_TYPE} IS ?", (path, json.dumps(operand)))
     if isinstance(operand, str):
-        return Condition(f"({_TYPE} = 'text' AND {_TEXT} = ?)", (path, path, path, _text(operand, place)))
+        if "\0" in operand:
+            return _case(_NUL, f"{_TEXT} IS ?", (), (path, _text(operand, place)))
+        return _case(f"{_VALUE} = ?", _IS_WHOLE_TEXT, (path, _text(operand, place)), (path,) * 3)
     if isinstance(operand, int | float):
-        return Condition(
-            f"({_TYPE} IN ('integer', 'real') AND json_extract(metadata, ?) = ?)", (path, path, _number(operand, place))
-        )
+        return _case(f"{_VALUE} = ?", _IS_NUMBER, (path, _number(operand, place)), (path,))
     raise ValidationError(f"{place} must be a str, number, bool or None, got {describe(operand)}")
 
 
@@ -139,13 +146,13 @@ def _not_equal(path: str, operand: object, place: str) -> Condition:
 def _ordering(sign: str) -> Callable[[str, object, str], Condition]:
     def compiled(path: str, operand: object, place: str) -> Condition:
         if isinstance(operand, str):
-            parameters = (path, path, path, _text(operand, place))
-            return Condition(f"({_TYPE} = 'text' AND {_TEXT} {sign} ?)", parameters)
-        if isinstance(operand, int | float) and not isinstance(operand, bool):
+            text = _text(operand, place)
             return Condition(
-                f"({_TYPE} IN ('integer', 'real') AND json_extract(metadata, ?) {sign} ?)",
-                (path, path, _number(operand, place)),
+                f"CASE WHEN {_NUL} THEN coalesce({_TEXT} {sign} ?, 0) WHEN {_VALUE} {sign} ? THEN {_TYPE} = 'text' ELSE 0 END",
+                (path, text, path, text, path),
             )
+        if isinstance(operand, int | float) and not isinstance(operand, bool):
+            return _case(f"{_VALUE} {sign} ?", _IS_NUMBER, (path, _number(operand, place)), (path,))
         raise ValidationError(f"{place} must be a str or a number, got {describe(operand)}")
 
     return compiled
@@ -162,13 +169,9 @@ def _one_of(path: str, operand: object, place: str) -> Condition:
     if len(parts) > _MOST_CONDITIONS:
         raise ValidationError(f"{place} must have at most {_MOST_CONDITIONS} values that are not str, got {len(parts)}")
     if texts:
-        parts.append(
-            Condition(
-                f"({_TYPE} = 'text' AND {_TEXT} IN (SELECT value FROM json_each(?)))",
-                (path, path, path, _text(json.dumps(texts, ensure_ascii=False), place)),
-            )
-        )
-    return _joined("OR", [Condition(f"coalesce({part.sql}, 0)", part.parameters) for part in parts] or [Condition("0", ())])
+        listed = _text(json.dumps(texts, ensure_ascii=False), place)
+        parts.append(_case(f"{_VALUE} IN (SELECT value FROM json_each(?))", _IS_WHOLE_TEXT, (path, listed), (path,) * 3))
+    return _joined("OR", parts or [Condition("0", ())])
 
 
 def _none_of(path: str, operand: object, place: str) -> Condition:
@@ -183,19 +186,24 @@ def _exists(path: str, operand: object, place: str) -> Condition:
 
 def _contains(path: str, operand: object, place: str) -> Condition:
     """Let through a list that has an element equal to the operand, and a string that has it as a part."""
-    element = f"({_TYPE} = 'array' AND EXISTS (SELECT 1 FROM json_each(metadata, ?) WHERE type {{}} AND value {{}}))"
+    among = f"EXISTS (SELECT 1 FROM json_each({_VALUE}) WHERE type {{}} AND value {{}})"
     if isinstance(operand, str):
         text = _text(operand, place)
-        among = element.format(_IS_TEXT, "= ?")
-        listed = Condition(
-            f"CASE WHEN {_NUL} THEN anam_contains(metadata, ?, ?) ELSE {among} END", (path, text, path, path, text)
+        part, listed = f"instr({_VALUE}, ?) > 0", among.format("= 'text'", "= ?")
+        sql = (
+            f"CASE {_TYPE} WHEN 'text' THEN CASE WHEN {_NUL} THEN instr({_TEXT}, ?) > 0 ELSE {part} END"
+            f" WHEN 'array' THEN CASE WHEN {_NUL} THEN anam_contains(metadata, ?, ?) ELSE {listed} END ELSE 0 END"
         )
-        part = Condition(f"({_TYPE} = 'text' AND instr({_TEXT}, ?) > 0)", (path, path, path, text))
-        return _joined("OR", [listed, part])
+        whole = Condition(sql, (path, *(path, text) * 4))
+        if json.dumps(text, ensure_ascii=False) != f'"{text}"':
+            return whole
+        # It stands in the JSON as it is, so that where it does not there is no need to look what is there.
+        return _case(f"instr(metadata, ?) AND ({part} OR {_NUL})", sql, (text, path, text), whole.parameters)
     if operand is None or isinstance(operand, bool):
-        return Condition(element.format("= ?", "IS value"), (path, path, json.dumps(operand)))
+        return _case(f"{_TYPE} = 'array'", among.format("= ?", "IS value"), (path,), (path, json.dumps(operand)))
     if isinstance(operand, int | float):
-        return Condition(element.format("IN ('integer', 'real')", "= ?"), (path, path, _number(operand, place)))
+        listed = among.format("IN ('integer', 'real')", "= ?")
+        return _case(f"{_TYPE} = 'array'", listed, (path,), (path, _number(operand, place)))
     raise ValidationError(f"{place} must be a str, number, bool or None, got {describe(operand)}")
 
 
@@ -203,7 +211,10 @@ def _prefix(path: str, operand: object, place: str) -> Condition:
     if not isinstance(operand, str):
         raise ValidationError(f"{place} must be a str, got {describe(operand)}")
     text = _text(operand, place)
-    return Condition(f"({_TYPE} = 'text' AND substr({_TEXT}, 1, ?) = ?)", (path, path, path, len(text), text))
+    if "\0" in text:  # at which substr ends
+        starts = f"coalesce({_TEXT} >= ? AND {_TEXT} < CAST(? AS TEXT), 0)"
+        return _case(_NUL, starts, (), (path, text, path, text.encode() + b"\xff"))
+    return _case(f"substr({_VALUE}, 1, ?) = ?", f"{_TYPE} = 'text'", (path, len(text), text), (path,))
 
 
 _OPERATORS: dict[str, Callable[[str, object, str], Condition]] = {
@@ -274,17 +285,30 @@ def _number(operand: float, place: str) -> float:
     return operand
 
 
+def _case(look: str, rest: str, looked: tuple[Any, ...], rested: tuple[Any, ...]) -> Condition:
+    """Return the condition that `look` is true and `rest` too, each with its parameters."""
+    return Condition(f"CASE WHEN {look} THEN {rest} ELSE 0 END", looked + rested)
+
+
 def _negated(part: Condition) -> Condition:
-    return Condition(f"NOT coalesce({part.sql}, 0)", part.parameters)
+    return Condition(f"NOT {part.sql}", part.parameters, nested=part.nested + 1)
 
 
 def _joined(operator: str, parts: Sequence[Condition]) -> Condition:
     filled = [part for part in parts if part.sql]
     if len(filled) == 1:
         return filled[0]
+    nested = _nested(filled)
+    if nested > _PARSED:  # what comes first is put aside as one symbol before the next is read
+        filled.sort(key=lambda part: -part.nested)
+        nested = _nested(filled)
     sql = f" {operator} ".join(part.sql for part in filled)
     found = tuple(found for part in filled for found in part.candidates) if operator == "AND" else ()
-    return Condition(f"({sql})" if sql else "", tuple(value for part in filled for value in part.parameters), found)
+    return Condition(f"({sql})" if sql else "", tuple(value for part in filled for value in part.parameters), found, nested)
+
+
+def _nested(parts: Sequence[Condition]) -> int:
+    return max((part.nested + (3 if i else 1) for i, part in enumerate(parts)), default=0)
 
 
 def _listed(names: Sequence[str] | dict[str, Any]) -> str:

@@ -6,23 +6,36 @@ strings only by their beginning, and numbers may round: it must never leave an e
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from anam_py.exceptions import HTMError
 from anam_py.store.advice import REPAIR
 
 _LONGEST = 128
+# SQLite joins no more than 500 queries.
+_MOST_TESTS = 100
 # More than two parsers of one decimal number differ by.
 _SLACK = 2.0**-40
 
 
-class Candidates(NamedTuple):
-    """A query for the ids of the entries that may fulfil a condition on a path, and its parameters."""
+class Test(NamedTuple):
+    """A SQL expression over type and value of a place in the index, and its parameters."""
 
-    path: str
     sql: str
     parameters: tuple[Any, ...]
+
+
+class Candidates(NamedTuple):
+    """The entries that may fulfil a condition on a path, by tests of which one must hold."""
+
+    path: str
+    tests: tuple[Test, ...]
+
+    def select(self) -> tuple[str, tuple[Any, ...]]:
+        """Return a query for their ids, and its parameters."""
+        sql = " UNION ALL ".join(f"SELECT id FROM indexed WHERE path = ? AND {test.sql}" for test in self.tests)
+        return sql, tuple(value for test in self.tests for value in (self.path, *test.parameters))
 
 
 def rows_of(paths: Sequence[str], entries: Iterable[tuple[int, str]]) -> Iterator[tuple[str, str, Any, int]]:
@@ -44,30 +57,62 @@ def rows_of(paths: Sequence[str], entries: Iterable[tuple[int, str]]) -> Iterato
 
 def candidates(path: str, sign: str, operand: Any) -> Candidates | None:
     """Return the candidates of one condition; None where the index does not help."""
-    chosen, values = "", tuple[Any, ...]()
+    tests: list[Test]
     match sign, operand:
         case "$exists", True:
-            pass
-        case "$in", list() | tuple() | set() | frozenset() if all(isinstance(item, str) and "\0" not in item for item in operand):
-            chosen = " AND type = 'text' AND value IN (SELECT value FROM json_each(?))"
-            values = (json.dumps([item[:_LONGEST] for item in operand], ensure_ascii=False),)
+            tests = [Test("1", ())]
+        case "$in", list() | tuple() | set() | frozenset():
+            tests = _one_of(operand)
         case "$prefix", str():
             start = operand[:_LONGEST]
-            chosen, values = " AND type = 'text' AND value >= ? AND value < CAST(? AS TEXT)", (start, start.encode() + b"\xff")
-        case "$eq", None | bool() | str():
-            chosen, values = " AND type = ? AND value = ?", _place(operand)
+            tests = [Test("type = 'text' AND value >= ? AND value < CAST(? AS TEXT)", (start, start.encode() + b"\xff"))]
+        case "$eq", None | bool() | int() | float() | str():
+            tests = [_equal(operand)]
         case "$gt" | "$gte", str():
-            chosen, values = " AND type = 'text' AND value >= ?", (operand[:_LONGEST],)
+            tests = [Test("type = 'text' AND value >= ?", (operand[:_LONGEST],))]
         case "$lt" | "$lte", str():
-            chosen, values = " AND type = 'text' AND value <= ?", (operand[:_LONGEST],)
-        case "$eq" | "$gt" | "$gte" | "$lt" | "$lte", int() | float() if not isinstance(operand, bool):
-            slack = abs(operand) * _SLACK
-            low = -math.inf if sign in ("$lt", "$lte") else operand - slack
-            high = math.inf if sign in ("$gt", "$gte") else operand + slack
-            chosen, values = " AND type = 'number' AND value BETWEEN ? AND ?", (low, high)
+            tests = [Test("type = 'text' AND value <= ?", (operand[:_LONGEST],))]
+        case "$gt" | "$gte", int() | float():
+            tests = [Test("type = 'number' AND value >= ?", (operand - abs(operand) * _SLACK,))]
+        case "$lt" | "$lte", int() | float():
+            tests = [Test("type = 'number' AND value <= ?", (operand + abs(operand) * _SLACK,))]
         case _:
-            return None
-    return Candidates(path, f"SELECT id FROM indexed WHERE path = ?{chosen}", (path, *values))
+            tests = []
+    return Candidates(path, tuple(tests)) if tests else None
+
+
+def of_paths(parts: Iterable[Candidates], paths: Collection[str]) -> list[Candidates]:
+    """Return the candidates on these paths, all of which an entry must be among, as few: a path has one place in the index."""
+    found = [part for part in parts if part.path in paths]
+    single: dict[str, list[Test]] = {}
+    for path, tests in found:
+        if len(tests) == 1:
+            single.setdefault(path, []).extend(tests)
+    joined = [
+        Candidates(path, (Test(" AND ".join(test.sql for test in tests), tuple(v for test in tests for v in test.parameters)),))
+        for path, tests in single.items()
+    ]
+    return joined + [part for part in found if len(part.tests) > 1]
+
+
+def _one_of(values: Collection[Any]) -> list[Test]:
+    # json_each cuts a string at a NUL, in SQLite before 3.45.
+    texts = [value for value in values if isinstance(value, str) and "\0" not in value]
+    others = [value for value in values if not isinstance(value, str) or "\0" in value]
+    if len(others) > _MOST_TESTS:
+        return []
+    tests = [_equal(value) for value in others]
+    if texts:
+        listed = json.dumps([value[:_LONGEST] for value in texts], ensure_ascii=False)
+        tests.append(Test("type = 'text' AND value IN (SELECT value FROM json_each(?))", (listed,)))
+    return tests
+
+
+def _equal(value: Any) -> Test:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        slack = abs(value) * _SLACK
+        return Test("type = 'number' AND value BETWEEN ? AND ?", (value - slack, value + slack))
+    return Test("type = ? AND value = ?", _place(value))
 
 
 def _place(value: Any) -> tuple[str, Any]:

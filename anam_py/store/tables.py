@@ -10,13 +10,12 @@ from typing import Any
 from anam_py.exceptions import HTMError
 from anam_py.store import indexing, schema, text
 from anam_py.store.advice import REPAIR
-from anam_py.store.filters import Condition
 from anam_py.store.records import damage
 from anam_py.store.rows import Entry, File, Segment, Version
+from anam_py.store.selecting import Selector
 from anam_py.store.sqlite import BUSY_MILLISECONDS, Connection, connect, translated
 
 _CHUNK = 10_000
-_MOST_ROWS = 2**63 - 1
 # Some 4 MB of WAL. While it grows, a commit takes twice as long as when it is written over again.
 _CHECKPOINT_COMMITS = 128
 _CHECKPOINT_CHANGES = 4_096
@@ -26,11 +25,11 @@ _VACUUMED_PAGES = 2_048
 _VERSION = "key, version, id, metadata, mcrc, diff_ops, dcrc, timestamp"
 
 
-class Reader:
+class Reader(Selector):
     """Queries over one connection; every method sees the state of its own moment."""
 
     def __init__(self, connection: Connection) -> None:
-        self.sql = connection
+        super().__init__(connection)
         self._is_frozen = False
 
     def is_blank(self) -> bool:
@@ -88,19 +87,6 @@ class Reader:
         )
         return [row[0] for row in rows]
 
-    def count(self, where: Condition | None = None) -> int:
-        """Return the number of entries, all or those that fulfil a condition."""
-        if where is None:
-            return int(self.sql.execute("SELECT count(*) FROM entries").fetchone()[0])
-        where = self._narrowed(where)
-        return int(self.sql.execute(f"SELECT count(*) FROM entries WHERE {where.sql}", where.parameters).fetchone()[0])
-
-    def ids(self, where: Condition) -> list[int]:
-        """Return the ids of the entries whose metadata fulfils a condition, ascending."""
-        where = self._narrowed(where)
-        rows = self.sql.execute(f"SELECT id FROM entries WHERE {where.sql} ORDER BY id", where.parameters)
-        return [row[0] for row in rows]
-
     def history(self, key: str) -> list[Version]:
         rows = self.sql.execute(
             f"SELECT {_VERSION} FROM history WHERE key = :key UNION ALL "
@@ -128,36 +114,9 @@ class Reader:
         """Iterate over (id, key, stored form) of every text."""
         return self.sql.execute("SELECT texts.id, key, zlib FROM texts JOIN entries USING (id)")
 
-    def index_problems(self) -> Iterator[str]:
-        """Say what the index of declared paths has too much or too little."""
-        paths, count = self.indexes(), 0
-        if paths:
-            for row in indexing.rows_of(paths, self.sql.execute("SELECT id, metadata FROM entries")):
-                count += 1
-                if not self.sql.execute("SELECT 1 FROM indexed WHERE (path, type, value, id) = (?, ?, ?, ?)", row).fetchone():
-                    yield f"what id {row[3]} has at {row[0]!r} is not indexed"
-        (held,) = self.sql.execute("SELECT count(*) FROM indexed").fetchone()
-        if held != count:
-            yield f"{held} values are indexed instead of {count}"
-
     def superseded(self) -> Iterator[Version]:
         """Iterate over every version in the history."""
         return map(Version.checked, self.sql.execute(f"SELECT {_VERSION} FROM history"))
-
-    def matches(
-        self, expression: str, limit: int, weights: tuple[float, float], where: Condition | None = None
-    ) -> list[tuple[int, float]]:
-        """Return the `limit` best (id, BM25 score) for an FTS5 expression, best first."""
-        chosen, parameters = "", ()
-        if where:
-            where = self._narrowed(where)
-            chosen = f" AND EXISTS (SELECT 1 FROM entries WHERE id = lexemes.rowid AND {where.sql})"
-            parameters = where.parameters
-        rows = self.sql.execute(
-            f"SELECT rowid, -bm25(lexemes, ?, ?) AS score FROM lexemes WHERE lexemes MATCH ?{chosen} ORDER BY score DESC LIMIT ?",
-            (*weights, expression, *parameters, min(limit, _MOST_ROWS)),
-        )
-        return rows.fetchall()
 
     def segments(self, state: str = "live") -> list[Segment]:
         rows = self.sql.execute(
@@ -173,13 +132,6 @@ class Reader:
     def purged(self) -> list[int]:
         """Return the dead ids that no segment may keep, ascending."""
         return [row[0] for row in self.sql.execute("SELECT id FROM dead WHERE purge ORDER BY id")]
-
-    def indexes(self) -> list[str]:
-        """Return the metadata paths that were declared to be filtered often."""
-        paths = [row[0] for row in self.sql.execute("SELECT path FROM indexes")]
-        if not all(isinstance(path, str) for path in paths):
-            raise HTMError(f"the catalog's declared paths are damaged; {REPAIR}")
-        return paths
 
     def pending(self, after: int = 0) -> list[tuple[int, bytes]]:
         rows = self.sql.execute("SELECT id, vector FROM pending WHERE id > ? ORDER BY id", (after,))
@@ -249,9 +201,6 @@ class Reader:
         self._is_frozen = False
         if self.sql.in_transaction:
             self.sql.execute("ROLLBACK")
-
-    def _narrowed(self, where: Condition) -> Condition:
-        return where.using(self.indexes()) if where.candidates else where
 
     def _in(self, select: str, values: Iterable[Any]) -> Iterator[Any]:
         values = list(values)

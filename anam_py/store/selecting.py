@@ -1,0 +1,99 @@
+"""Questions to the catalog about the entries that a filter lets through."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anam_py.exceptions import HTMError
+from anam_py.store import indexing
+from anam_py.store.advice import REPAIR
+from anam_py.store.filters import Condition
+from anam_py.store.sqlite import Connection
+
+_MOST_ROWS = 2**63 - 1
+# Candidates are looked at one by one where they are at most so many, or a third of all entries.
+_FEW = 1_000
+# Of two sets of candidates, one so many times as large as the other is not worth intersecting.
+_TIMES = 8
+
+
+class Selector:
+    """Queries by metadata over one connection; every method sees the state of its own moment."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.sql = connection
+
+    def count(self, where: Condition | None = None) -> int:
+        """Return the number of entries, all or those that fulfil a condition."""
+        if where is None:
+            return int(self.sql.execute("SELECT count(*) FROM entries").fetchone()[0])
+        where = self.narrowed(where)
+        return int(self.sql.execute(f"SELECT count(*) FROM entries WHERE {where.sql}", where.parameters).fetchone()[0])
+
+    def ids(self, where: Condition, after: int = 0) -> NDArray[np.int64]:
+        """Return the ids beyond `after` of the entries whose metadata fulfils a condition, ascending."""
+        where = self.narrowed(where, after)
+        sql = f"SELECT group_concat(id) FROM entries WHERE id > ? AND {where.sql}"
+        (listed,) = self.sql.execute(sql, (after, *where.parameters)).fetchone()
+        # One string is there in a tenth of the time that a list of rows takes.
+        return np.sort(np.fromstring(listed or "", np.int64, sep=","))
+
+    def newest_id(self) -> int:
+        """Return the highest id of an entry."""
+        return int(self.sql.execute("SELECT coalesce(max(id), 0) FROM entries").fetchone()[0])
+
+    def count_until(self, last: int) -> int:
+        """Return the number of entries whose ids are not beyond `last`."""
+        # SQLite counts a whole table by its pages, which is faster than most of it by its rows.
+        sql = "SELECT (SELECT count(*) FROM entries) - (SELECT count(*) FROM entries WHERE id > ?)"
+        return int(self.sql.execute(sql, (last,)).fetchone()[0])
+
+    def matches(
+        self, expression: str, limit: int, weights: tuple[float, float], where: Condition | None = None
+    ) -> list[tuple[int, float]]:
+        """Return the `limit` best (id, BM25 score) for an FTS5 expression, best first."""
+        chosen, parameters = "", ()
+        if where:
+            where = self.narrowed(where)
+            chosen = f" AND EXISTS (SELECT 1 FROM entries WHERE id = lexemes.rowid AND {where.sql})"
+            parameters = where.parameters
+        rows = self.sql.execute(
+            f"SELECT rowid, -bm25(lexemes, ?, ?) AS score FROM lexemes WHERE lexemes MATCH ?{chosen} ORDER BY score DESC LIMIT ?",
+            (*weights, expression, *parameters, min(limit, _MOST_ROWS)),
+        )
+        return rows.fetchall()
+
+    def indexes(self) -> list[str]:
+        """Return the metadata paths that were declared to be filtered often."""
+        paths = [row[0] for row in self.sql.execute("SELECT path FROM indexes")]
+        if not all(isinstance(path, str) for path in paths):
+            raise HTMError(f"the catalog's declared paths are damaged; {REPAIR}")
+        return paths
+
+    def index_problems(self) -> Iterator[str]:
+        """Say what the index of declared paths has too much or too little."""
+        paths, count = self.indexes(), 0
+        if paths:
+            for row in indexing.rows_of(paths, self.sql.execute("SELECT id, metadata FROM entries")):
+                count += 1
+                if not self.sql.execute("SELECT 1 FROM indexed WHERE (path, type, value, id) = (?, ?, ?, ?)", row).fetchone():
+                    yield f"what id {row[3]} has at {row[0]!r} is not indexed"
+        (held,) = self.sql.execute("SELECT count(*) FROM indexed").fetchone()
+        if held != count:
+            yield f"{held} values are indexed instead of {count}"
+
+    def narrowed(self, where: Condition, after: int = 0) -> Condition:
+        """Return a condition on entries beyond an id as one that the index of declared paths narrows down, where that pays."""
+        candidates = where.candidates and indexing.of_paths(where.candidates, self.indexes())
+        if not candidates:
+            return where
+        most = max(_FEW, (self.newest_id() - after) // 3)
+        counted = []
+        for part in candidates:
+            sql, parameters = part.select()
+            (count,) = self.sql.execute(f"SELECT count(*) FROM ({sql} LIMIT ?)", (*parameters, most + 1)).fetchone()
+            counted.append((count, part))
+            most = min(most, max(_FEW, _TIMES * count))
+        counted.sort(key=lambda item: item[0])
+        return where.among([part for count, part in counted if count <= most])
