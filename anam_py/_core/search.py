@@ -114,7 +114,9 @@ def top_k_many(
     plans: list[Plan] = []
     table = _scan.Blocks([_for_kernels(rows, plans) for rows in blocks], queries.shape[1])
     alive = sum(len(rows.vectors) if rows.alive is None else int(np.count_nonzero(rows.alive)) for rows in blocks)
-    search = _Search(table, plans, any(rows.codes is not None and rows.codes.plan.detail for rows in blocks), alive, k, min_score)
+    detail = any(rows.codes is not None and rows.codes.plan.detail for rows in blocks)
+    k = min(k, table.n_rows + 1)  # one more than there are asks for all as well as any number
+    search = _Search(table, plans, detail, alive, k, min_score)
     search.scan_bytes = sum(_scan_bytes(rows) for rows in blocks)
     found = []
     for some in _pieces(len(queries), table.n_rows):

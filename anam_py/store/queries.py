@@ -7,7 +7,7 @@ catalog by id, and where the two no longer agree the question is asked again (`M
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +23,17 @@ from anam_py.store.rows import Entry
 from anam_py.store.snapshot import Snapshot
 from anam_py.store.tables import Reader
 
+if TYPE_CHECKING:
+    from anam_py.store.device import DeviceCopy
+
 Hit = tuple[str, float, Record]
 
 # A word in a key (a path, a symbol's name) says more of an entry than one in its text.
 _KEY_WEIGHT, _BODY_WEIGHT = 4.0, 1.0
 # How many of each list take part in a fusion, at least and for each hit wanted.
 _FUSED_LEAST, _FUSED_PER_HIT = 100, 10
+# Longer answers are not kept in the cache: they would leave room for nothing else.
+_REMEMBERED = 1_000
 # More than the relative errors of two resonances together.
 _ROUNDING = 2.0**-48
 
@@ -120,17 +125,29 @@ def history(engine: Engine, key: str) -> list[Record]:
     ]
 
 
-def similar(engine: Engine, matrix: NDArray[np.float32], limit: int, min_similarity: float, scope: Scope) -> list[list[Hit]]:
-    """Return the `limit` entries most similar to each row of a matrix, by the contract's score and order."""
+def similar(
+    engine: Engine,
+    matrix: NDArray[np.float32],
+    limit: int,
+    min_similarity: float,
+    scope: Scope,
+    copy: "DeviceCopy | None" = None,
+) -> list[list[Hit]]:
+    """Return the `limit` entries most similar to each row of a matrix, by the contract's score and order.
+
+    With a copy of the rows on a device, that does most of the work.
+    """
     least = -np.inf if min_similarity <= -1.0 else min_similarity  # a cosine may round to less than -1
 
     def work(snapshot: Snapshot, reader: Reader) -> list[list[Hit]]:
-        rows = scope.of(snapshot, reader).rows()
-        results = []
-        for query in matrix:
-            found = _core.top_k(rows, query, limit, least, threads=_threads())
-            results.append(_hits(reader, snapshot, query, found, found.score, limit))
-        return results
+        chosen = scope.of(snapshot, reader)
+        if copy is None:
+            best = _core.top_k_many(chosen.rows(), matrix, limit, least, threads=_threads())
+        else:
+            best = list(copy.top_k(chosen, matrix, limit, least, threads=_threads()))
+        return [
+            _hits(engine, reader, snapshot, query, found, found.score, limit) for query, found in zip(matrix, best, strict=True)
+        ]
 
     return engine.consistent(work)
 
@@ -158,7 +175,7 @@ def resonant(engine: Engine, min_resonance: float, limit: int | None, scope: Sco
             wanted *= 2
         order = order[resonance[order] >= min_resonance]
         found = _core.Candidates(found.block[order], found.row[order], found.score[order])
-        return _hits(reader, snapshot, field, found, resonance[order], count)
+        return _hits(engine, reader, snapshot, field, found, resonance[order], count)
 
     return engine.consistent(work)
 
@@ -168,7 +185,7 @@ def matching(engine: Engine, query: str, limit: int, scope: Scope) -> list[Hit]:
 
     def work(snapshot: Snapshot, reader: Reader) -> list[Hit]:
         with reader.frozen():
-            return _records(reader, snapshot, _lexical(reader, snapshot, query, limit, scope), limit)
+            return _records(engine, reader, snapshot, _lexical(reader, snapshot, query, limit, scope), limit)
 
     return engine.consistent(work)
 
@@ -201,7 +218,7 @@ def hybrid(
             semantic = _scaled(_core.scores(np.stack([_vector(snapshot, entries[i]) for i in ids]), vector))
             words = _scaled(np.array([lexical.get(i, 0.0) for i in ids]))
             fused = weight * semantic + (1.0 - weight) * words
-            return _records(reader, snapshot, zip(ids, fused.tolist(), strict=True), limit)
+            return _records(engine, reader, snapshot, zip(ids, fused.tolist(), strict=True), limit)
 
     return engine.consistent(work)
 
@@ -227,6 +244,7 @@ def _lexical(reader: Reader, snapshot: Snapshot, query: str, limit: int, scope: 
 
 
 def _hits(
+    engine: Engine,
     reader: Reader,
     snapshot: Snapshot,
     query: NDArray[np.float32],
@@ -247,28 +265,39 @@ def _hits(
             raise Moved
         tied.sort(key=lambda i: keys[i].encode())
         ids = [*ids[:above], *tied[: limit - above]]
-    hits = []
-    for entry, score in _best(reader, zip(ids, scores[: len(ids)].tolist(), strict=True), limit):
-        stored = _stored(snapshot, entry)
+    best = _best(engine, reader, snapshot, zip(ids, scores[: len(ids)].tolist(), strict=True), limit)
+    if best and query.any():
         # Checksums guard vectors; ids and norms of a segment are guarded by what comes of them.
-        if query.any() and _core.pair_cosine(stored.vector, query) != cosines[entry.id]:
-            raise HTMError(f"the norm of {entry.key!r} is damaged; run verify() to see what else is, and {REPAIR}")
-        hits.append((entry.key, score, stored.record()))
-    return hits
+        exact = _core.scores(np.stack([stored.vector for stored, _ in best]), query).tolist()
+        for (stored, _), cosine in zip(best, exact, strict=True):
+            if cosine != cosines[stored.entry.id]:
+                key = stored.entry.key
+                raise HTMError(f"the norm of {key!r} is damaged; run verify() to see what else is, and {REPAIR}")
+    return [(stored.entry.key, score, stored.record()) for stored, score in best]
 
 
-def _records(reader: Reader, snapshot: Snapshot, scored: Iterable[tuple[int, float]], limit: int) -> list[Hit]:
+def _records(engine: Engine, reader: Reader, snapshot: Snapshot, scored: Iterable[tuple[int, float]], limit: int) -> list[Hit]:
     """Return the best of (id, score) pairs with their records, by (-score, key)."""
-    return [(entry.key, score, _stored(snapshot, entry).record()) for entry, score in _best(reader, scored, limit)]
+    best = _best(engine, reader, snapshot, scored, limit)
+    return [(stored.entry.key, score, stored.record()) for stored, score in best]
 
 
-def _best(reader: Reader, scored: Iterable[tuple[int, float]], limit: int) -> list[tuple[Entry, float]]:
+def _best(
+    engine: Engine, reader: Reader, snapshot: Snapshot, scored: Iterable[tuple[int, float]], limit: int
+) -> list[tuple[Stored, float]]:
     scores = dict(scored)
-    entries = reader.entries_by_id(scores)
-    if len(entries) < len(scores):
-        raise Moved
-    best = sorted(entries.values(), key=lambda entry: (-scores[entry.id], entry.key.encode()))
-    return [(entry, scores[entry.id]) for entry in best[:limit]]
+    found = engine.cache.known(scores)
+    if missing := [i for i in scores if i not in found]:
+        generation = engine.cache.generation
+        entries = reader.entries_by_id(missing)
+        if len(entries) < len(missing):
+            raise Moved
+        for i, entry in entries.items():
+            found[i] = _stored(snapshot, entry)
+            if len(missing) <= _REMEMBERED:
+                engine.cache.offer(found[i], generation)
+    best = sorted(found.values(), key=lambda stored: (-scores[stored.entry.id], stored.entry.key.encode()))
+    return [(stored, scores[stored.entry.id]) for stored in best[:limit]]
 
 
 def _stored(snapshot: Snapshot, entry: Entry) -> Stored:

@@ -20,25 +20,25 @@ Record: TypeAlias = dict[str, Any]
 _OVERHEAD_BYTES = 700
 
 
+# `json.loads` takes as long to find out what it was given as to read a record's metadata.
+_parse = json.JSONDecoder().raw_decode
+
+
 class Stored(NamedTuple):
     """One version of a key as it was read and checked; arrays are not to be written to."""
 
     entry: Entry
     vector: NDArray[np.float32]
+    norm: float
 
     def record(self) -> Record:
         """Return a record that the caller may change at will."""
         entry = self.entry
-        vector = self.vector.copy()
         return {
             "key": entry.key,
-            "embedding": {
-                "values": vector,
-                "norm": float(_core.norms(vector[np.newaxis])[0]),
-                "timestamp": entry.timestamp,
-            },
-            "metadata": json.loads(entry.metadata),
-            "diff_ops": json.loads(entry.diff_ops) if entry.diff_ops else [],
+            "embedding": {"values": self.vector.copy(), "norm": self.norm, "timestamp": entry.timestamp},
+            "metadata": _parse(entry.metadata)[0],
+            "diff_ops": _parse(entry.diff_ops)[0] if entry.diff_ops else [],
             "version": entry.version,
         }
 
@@ -80,11 +80,11 @@ def checked(entry: Entry, vector: NDArray[np.float32]) -> Stored:
             f"the {problem} of {entry.key!r} (version {entry.version}) is damaged: its checksum does "
             "not match; run verify() to see what else is, and repair it with HTMCore.repair(path), or store it again"
         )
-    return Stored(entry, vector)
+    return Stored(entry, vector, float(_core.norms(vector[np.newaxis])[0]))
 
 
 class RecordCache:
-    """The most recently used records of one store, within the configured size.
+    """The most recently used records of one store, by key and by id, within the configured size.
 
     A reader may fetch a version, lose the processor while the key is overwritten and the cache
     told so, and only then offer what it fetched. So an offer carries the generation from before
@@ -94,6 +94,7 @@ class RecordCache:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._items: OrderedDict[str, Stored] = OrderedDict()
+        self._keys: dict[int, str] = {}
         self.generation = 0
         self.nbytes = 0
 
@@ -107,29 +108,45 @@ class RecordCache:
                 self._items.move_to_end(key)
             return stored
 
+    def known(self, ids: Iterable[int]) -> dict[int, Stored]:
+        """Return what is here of some ids. What an id stands for never changes, whatever becomes of its key."""
+        found = {}
+        with self._lock:
+            for i in ids:
+                if (key := self._keys.get(i)) is not None:
+                    self._items.move_to_end(key)
+                    found[i] = self._items[key]
+        return found
+
     def offer(self, stored: Stored, generation: int) -> None:
         # A view would keep its whole segment mapped.
-        stored = Stored(stored.entry, stored.vector.copy())
+        stored = stored._replace(vector=stored.vector.copy())
         limit = config.current().cache_size_mb << 20
         with self._lock:
             key = stored.entry.key
             if generation != self.generation or key in self._items or stored.nbytes > limit:
                 return
             self._items[key] = stored
+            self._keys[stored.entry.id] = key
             self.nbytes += stored.nbytes
             while self.nbytes > limit:
-                self.nbytes -= self._items.popitem(last=False)[1].nbytes
+                self._forget(next(iter(self._items)))
 
     def discard(self, keys: Iterable[str]) -> None:
         with self._lock:
             self.generation += 1
             for key in keys:
-                stored = self._items.pop(key, None)
-                if stored is not None:
-                    self.nbytes -= stored.nbytes
+                if key in self._items:
+                    self._forget(key)
 
     def clear(self) -> None:
         with self._lock:
             self.generation += 1
             self._items.clear()
+            self._keys.clear()
             self.nbytes = 0
+
+    def _forget(self, key: str) -> None:
+        stored = self._items.pop(key)
+        del self._keys[stored.entry.id]
+        self.nbytes -= stored.nbytes

@@ -15,6 +15,8 @@ from anam_py.store.rows import Entry, File, Segment, Version
 from anam_py.store.selecting import Selector
 from anam_py.store.sqlite import BUSY_MILLISECONDS, Connection, connect, translated
 
+# So many values have places of their own in a statement, more come as JSON.
+_FEW = 100
 _CHUNK = 10_000
 # Some 4 MB of WAL. While it grows, a commit takes twice as long as when it is written over again.
 _CHECKPOINT_COMMITS = 128
@@ -204,13 +206,13 @@ class Reader(Selector):
 
     def _in(self, select: str, values: Iterable[Any]) -> Iterator[Any]:
         values = list(values)
-        if len(values) == 1:
-            chunks = [(f"{select} (?)", values[0])]
+        if len(values) <= _FEW:
+            chunks: list[tuple[str, Sequence[Any]]] = [(f"{select} ({','.join('?' * len(values))})", values)]
         else:
             starts = range(0, len(values), _CHUNK)
-            chunks = [(f"{select} (SELECT value FROM json_each(?))", json.dumps(values[i : i + _CHUNK])) for i in starts]
+            chunks = [(f"{select} (SELECT value FROM json_each(?))", [json.dumps(values[i : i + _CHUNK])]) for i in starts]
         for statement, chunk in chunks:
-            for row in self.sql.execute(statement, (chunk,)):  # noqa: UP028 - it would close a cursor whose connection may be closed
+            for row in self.sql.execute(statement, chunk):  # noqa: UP028 - it would close a cursor whose connection may be closed
                 yield row
 
 
