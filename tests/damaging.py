@@ -19,9 +19,11 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import numpy as np
+from stores import codes_files, segment_files
 
+from anam_py import _core
 from anam_py.exceptions import HTMError
-from anam_py.store import HTMCore, merge
+from anam_py.store import HTMCore, coding, merge
 
 DIMENSION = 4
 KEYS = [f"src/module_{number}.py" for number in range(30)]
@@ -76,8 +78,8 @@ class Ward:
     def trials(self, file: str, damage: str, count: int) -> list[Trial]:
         """Damage a file of a store that many times, anew each time, and use the store; AssertionError if the process dies of it.
 
-        `file` is one at the store's root, "segment" for any of these, or "catalog.sqlite" with the name of a table or index, on
-        whose first page the damage then is.
+        `file` is one at the store's root, "segment" or "codes" for any of these, or "catalog.sqlite" with the name of a
+        table or index, on whose first page the damage then is.
         """
         if self._process is None:
             self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
@@ -113,6 +115,8 @@ class Failed(NamedTuple):
 def make(path: Path) -> tuple[HTMCore, list[Answers]]:
     """Make a store of several segments, history and texts; returns it open, and its answers after each change."""
     merge.choose = lambda _: []
+    coding.LEAST_ROWS, coding.PLAN_ROWS, coding.QUIET_SECONDS, coding._PATIENCE_SECONDS = 1, 1, 1e9, 1e9
+    _core.choose_plan = lambda *_, **__: _core.Plan(DIMENSION, DIMENSION, 4, None, detail=True)
     chance = random.Random(0)
     rng = np.random.default_rng(1)
     htm = HTMCore(path, 2, dimension=DIMENSION)
@@ -142,6 +146,7 @@ def make(path: Path) -> tuple[HTMCore, list[Answers]]:
         store([number])
     delete(2)
     htm.flush()
+    htm._writing().coder.finish()
     store(range(24, 30))
     delete(3)
     return htm, moments
@@ -290,11 +295,11 @@ def _after_writing(htm: HTMCore, moment: Answers) -> Trial | None:
 
 
 def _contents(path: Path) -> dict[str, bytes]:
-    """Return every file of a store that is there also when nobody has it open."""
+    """Return every file of a store that is there also when nobody has it open, but for codes, which are made again."""
     found = {}
     for file in path.rglob("*"):
         name = file.relative_to(path).as_posix()
-        if file.is_file() and not name.startswith(("LOCK", "catalog.sqlite-")):
+        if file.is_file() and not name.startswith(("LOCK", "catalog.sqlite-")) and ".codes-" not in name:
             found[name] = file.read_bytes() if os.access(file, os.R_OK) else b""
     return found
 
@@ -357,7 +362,8 @@ class _Patients:
         with tempfile.TemporaryDirectory(dir=self._folder) as name:
             path = Path(name) / "store"
             shutil.copytree(whole, path)
-            target = chance.choice(sorted(path.glob("shard-*/seg-*.h5"))) if file == "segment" else path / file
+            kinds = {"segment": segment_files, "codes": codes_files}
+            target = chance.choice(kinds[file](path)) if file in kinds else path / file
             hurt(target, damage, chance, _places(target, table))
             named = ["anam.json", "marker"] if file == "anam.json" else ["catalog"]
             return trial(path, moments, named, read_only=chance.random() < 0.5, write=damage == "partly garbage")

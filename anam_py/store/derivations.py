@@ -13,6 +13,7 @@ from anam_py.store.rows import Derived
 from anam_py.store.segment import shard_folder
 from anam_py.store.sidecar import Rotation, Sidecar
 from anam_py.store.snapshot import SegmentBlock, Snapshot
+from anam_py.store.sqlite import translated
 from anam_py.store.tables import Reader, Writer
 
 log = logging.getLogger("anam_py.store")
@@ -25,6 +26,15 @@ _ROWS_BYTES = 8
 def listed(reader: Reader) -> list[Derived]:
     """Return the files of codes that the catalog lists, of one segment the latest last; see `problems` for damaged rows."""
     return [derived for derived in _rows(reader) if isinstance(derived, Derived)]
+
+
+def names(reader: Reader) -> set[str]:
+    """Return the names of the files that the catalog lists; none if the list cannot be read."""
+    try:
+        with translated(Path("derived")):
+            return {derived.name for derived in listed(reader)}
+    except HTMError:
+        return set()
 
 
 def is_listed(reader: Reader, derived: Derived) -> bool:
@@ -85,14 +95,14 @@ def insert_rotation(writer: Writer, rows: int, plan: _core.Plan | None) -> Rotat
 
 def insert(writer: Writer, derived: Derived) -> list[str]:
     """List a segment's codes, in the place of older ones; returns the names of files that nothing lists any more."""
-    names = [row.name for row in listed(writer) if row.segment == derived.segment and row.name != derived.name]
+    replaced = [row.name for row in listed(writer) if row.segment == derived.segment and row.name != derived.name]
     writer.sql.execute("DELETE FROM derived WHERE segment = ? AND kind = ?", (derived.segment, _KIND))
     writer.sql.execute(
         "INSERT OR REPLACE INTO derived (segment, kind, rotation, name, crc) VALUES (?, ?, ?, ?, ?)",
         (derived.segment, _KIND, derived.rotation, derived.name, derived.crc),
     )
     _drop_rotations(writer)
-    return names
+    return replaced
 
 
 def forget(writer: Writer) -> None:

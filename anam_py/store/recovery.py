@@ -196,7 +196,7 @@ def tidy(folder: Path, writer: Writer) -> list[str]:
         with writer.transaction():
             writer.drop_segments(gone)
     known = {segment.name for segment in writer.segments()}
-    codes = {derived.name for derived in derivations.listed(writer)}
+    codes = derivations.names(writer)
     set_aside = []
     for shard, name in _shard_files(folder):
         path = folder / shard / name
@@ -241,7 +241,7 @@ def _files_of(folder: Path, segment: Segment) -> list[Path]:
 def orphans(folder: Path, reader: Reader) -> list[str]:
     """Return files of segments or codes that the catalog does not list."""
     known = {segment.name for state in ("live", "dead") for segment in reader.segments(state)}
-    known |= {derived.name for derived in derivations.listed(reader)}
+    known |= derivations.names(reader)
     found = _shard_files(folder)
     return [f"{s}/{n}" for s, n in found if n not in known and (SEGMENT_NAME.fullmatch(n) or CODES_NAME.fullmatch(n))]
 

@@ -638,6 +638,7 @@ TABLES = [
     *("sqlite_schema", "sqlite_sequence", "meta", "entries", "sqlite_autoindex_entries_1", "history", "texts"),
     *("lexemes_data", "lexemes_idx", "lexemes_docsize", "lexemes_config"),
     *("segments", "sqlite_autoindex_segments_1", "dead", "indexes", "indexed"),
+    *("rotations", "derived", "sqlite_autoindex_derived_1", "sqlite_autoindex_derived_2"),
 ]
 
 
@@ -673,6 +674,13 @@ def accepted(ward: Ward, record_property: Callable[[str, int], None]) -> Accepte
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_row_11_a_damaged_segment_gives_errors_or_what_was_stored_and_verify_names_it(accepted: Accepted, damage: str) -> None:
     assert accepted("segment", damage) <= {"error", "verify"}
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_codes_are_no_error_and_verify_names_them(accepted: Accepted, damage: str) -> None:
+    found = accepted("codes", damage)
+    assert found == {"verify"} or (damage == "bit flipped" and found <= {"verify", "incomplete"})
 
 
 @pytest.mark.soak
