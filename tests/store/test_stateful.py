@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from numpy.typing import NDArray
 from oracles import oracle_filter, oracle_norms, oracle_search
-from stores import merge_in_the_background, names
+from stores import code, merge_in_the_background, names
 
-from anam_py.store import HTMCore, writer
+from anam_py import _core
+from anam_py.store import HTMCore, coding, writer
 
 EXAMPLES = int(os.environ.get("ANAM_TEST_EXAMPLES", "20"))
 STEPS = int(os.environ.get("ANAM_TEST_STEPS", "25"))
@@ -40,6 +41,15 @@ filters = st.one_of(
         lambda sign, value: {"n": {sign: value}}, st.sampled_from(["$gt", "$lte", "$ne"]), st.sampled_from([0, 5, "green"])
     ),
     st.builds(lambda there: {"$or": [{"m": {"$exists": there}}, {"n": {"$in": ["red", 3]}}]}, st.booleans()),
+)
+turn = np.array([[0.6, 0.8, 0.0], [-0.8, 0.6, 0.0]], np.float32)
+plans = st.sampled_from(
+    [
+        None,
+        _core.Plan(DIMENSION, DIMENSION, 4, None, detail=True),
+        _core.Plan(DIMENSION, DIMENSION, 6, None, detail=False),
+        _core.Plan(DIMENSION, 2, 4, turn, detail=True),
+    ]
 )
 texts = st.none() | st.lists(st.sampled_from(WORDS), max_size=5).map(" ".join)
 diff_ops = st.none() | st.just([{"op": "insert", "pos": 0, "count": 0, "lines": ["x\n"]}])
@@ -81,16 +91,19 @@ class StoreMachine(RuleBasedStateMachine):
         super().__init__()
         self.path = Path(tempfile.mkdtemp()) / "store"
         self.model = Model()
-        self.flush_rows = writer._FLUSH_ROWS
+        self.patch = pytest.MonkeyPatch()
 
-    @initialize(shards=st.sampled_from([1, 3]), flush_rows=st.sampled_from([4, 65_536]))
-    def create(self, shards: int, flush_rows: int) -> None:
-        writer._FLUSH_ROWS = flush_rows
+    @initialize(shards=st.sampled_from([1, 3]), flush_rows=st.sampled_from([4, 65_536]), plan=plans)
+    def create(self, shards: int, flush_rows: int, plan: _core.Plan | None) -> None:
+        self.patch.setattr(writer, "_FLUSH_ROWS", flush_rows)
+        self.patch.setattr(coding, "LEAST_ROWS", 1)
+        self.patch.setattr(coding, "PLAN_ROWS", 1)
+        self.patch.setattr(_core, "choose_plan", lambda *_, **__: plan)
         self.htm = HTMCore(self.path, shards, dimension=DIMENSION, durability="normal")
 
     def teardown(self) -> None:
         self.htm.close()
-        writer._FLUSH_ROWS = self.flush_rows
+        self.patch.undo()
         shutil.rmtree(self.path.parent)
 
     @rule(key=keys, vector=vectors, metadata=metadata, diff_ops=diff_ops, text=texts)
@@ -172,6 +185,16 @@ class StoreMachine(RuleBasedStateMachine):
     @rule()
     def merge(self) -> None:
         merge_in_the_background(self.htm)
+
+    @rule()
+    def code(self) -> None:
+        code(self.htm)
+        assert self.htm.stats()["background_error"] is None
+
+    @rule(plan=plans)
+    def choose_another_plan(self, plan: _core.Plan | None) -> None:
+        self.patch.setattr(_core, "choose_plan", lambda *_, **__: plan)
+        self.patch.setattr(coding, "GROWTH", 2)
 
     @rule()
     def compact(self) -> None:
