@@ -92,8 +92,11 @@ cdef double first_threshold(
     cdef double score
     cdef anam_heap *heap
     cdef const Span *span
-    if scores == NULL:
+    cdef fenv_t caller
+    if most == 0 or scores == NULL:
+        free(scores)
         return -INFINITY
+    caller = enter_ieee()
     # Each thread noted as many rows: of all these, only the best by their estimates are worth scoring.
     for t in range(bounds.threads):
         heap = &bounds.heaps[t * bounds.n_queries + k]
@@ -113,6 +116,7 @@ cdef double first_threshold(
                     scores[n_scores] = score
                     n_scores += 1
     threshold = kth_greatest(scores, n_scores, wanted)
+    leave_ieee(caller)
     free(scores)
     return threshold
 
