@@ -25,7 +25,13 @@ _PIECE = 4096
 _EARLY_SHARE = 0.25
 _EARLY_LEAST = 256
 _DETAIL_ALIGNMENT = 64
+# The products of longer codes might not fit 32 bits.
+_MOST_DIMENSIONS = 65_536
+# A rotation is only used where it is nearly one.
+_LARGEST_DEFECT = 2.0**-10
 _SINGLE = 2.0**-24
+# More than the norm of the error in a unit row, rounded to single precision.
+_UNIT_ERROR = 2 * _SINGLE
 # Rows of other norms might overflow or lose bits in single precision.
 SMALLEST_NORM, LARGEST_NORM = 2.0**-60, 2.0**60
 
@@ -57,8 +63,10 @@ class Plan:
     def __post_init__(self) -> None:
         shape = None if self.rotation is None else self.rotation.shape
         fits = self.width == self.dimension if shape is None else shape == (self.width, self.dimension)
-        if not (1 <= self.width <= self.dimension and self.bits in _GROUPS and fits):
+        if not (1 <= self.width <= self.dimension <= _MOST_DIMENSIONS and self.bits in _GROUPS and fits):
             raise ValueError(f"no plan has {self.width} of {self.dimension} coordinates, {self.bits} bits and a rotation {shape}")
+        if not self.defect < _LARGEST_DEFECT:
+            raise ValueError(f"not a rotation: its rows are {self.defect} from orthonormal")
 
     @property
     def padded(self) -> int:
@@ -97,13 +105,15 @@ class Plan:
         if self.rotation is None:
             return 0.0
         rotation = self.rotation.astype(np.float64)
-        return float(np.linalg.norm(rotation @ rotation.T - np.eye(self.width))) + 2.0**-40
+        computing = self.width * self.dimension * 2.0**-52 + 2.0**-40
+        with np.errstate(invalid="ignore"):  # where it has infinities
+            return float(np.linalg.norm(rotation @ rotation.T - np.eye(self.width))) + computing
 
     @property
     def error(self) -> float:
         """A bound of the norm of the error in the coordinates of a unit row, computed in single precision in any order."""
         if self.rotation is None:
-            return 2 * _SINGLE
+            return _UNIT_ERROR
         summing = self.dimension * _SINGLE / (1 - self.dimension * _SINGLE)
         return float(1.01 * np.sqrt(self.width) * (1 + self.defect) * summing + 4 * _SINGLE)
 
@@ -123,10 +133,10 @@ class Plan:
             dimension, width, bits = (int(found[name]) for name in ("dimension", "width", "bits"))
             rotation = np.frombuffer(body, "<f4").reshape(width, dimension) if found["rotated"] else None
             plan = cls(dimension, width, bits, rotation, bool(found["detail"]))
-        except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise ValueError(f"not a plan: {error!r}") from error
-        if rotation is not None and not plan.defect < 2.0**-10:
-            raise ValueError(f"not a rotation: its rows are {plan.defect} from orthonormal")
+        if plan.pack() != packed:
+            raise ValueError("not a plan: it is written otherwise, or goes on after its end")
         return plan
 
     def __str__(self) -> str:
@@ -162,7 +172,7 @@ class Codes(NamedTuple):
         """Return the codes that `encode` gave as arrays, or raise ValueError if they do not fit the plan."""
         panels, detail, factors = (arrays.get(name) for name in ("panels", "detail", "factors"))
         rows = None if detail is None else len(detail)
-        if panels is None or (rows is None) == plan.detail:
+        if panels is None or plan.detail in (rows is None, factors is None):
             raise ValueError(f"these are not codes of {plan}")
         wanted = code_layout(plan, PANEL_ROWS * len(panels) if rows is None else rows)
         for name, (shape, dtype) in wanted.items():
@@ -212,7 +222,7 @@ def encode(plan: Plan, vectors: NDArray[np.float32], norms: NDArray[np.float64],
             values, sound, plan.bits, plan.early_width, plan.rotation is not None, plan.error, plan.defect, panels, workers
         )
         if plan.detail:
-            _coding.detail(units, sound, 2 * _SINGLE, arrays["detail"][piece], arrays["factors"][piece], workers)
+            _coding.detail(units, sound, _UNIT_ERROR, arrays["detail"][piece], arrays["factors"][piece], workers)
     return arrays
 
 
@@ -220,7 +230,7 @@ def unit_rows(vectors: NDArray[np.float32], norms: NDArray[np.float64]) -> tuple
     """Return rows scaled to norm 1, and which of them single precision can scale (the others are zero)."""
     sound = (norms >= SMALLEST_NORM) & (norms <= LARGEST_NORM)
     inverse = np.divide(1.0, norms, where=sound, out=np.zeros(len(norms)))
-    units = np.multiply(vectors, inverse[:, np.newaxis], dtype=np.float64).astype(np.float32)
+    units = np.multiply(vectors, inverse[:, np.newaxis], dtype=np.float64, order="C").astype(np.float32)
     return units, sound.astype(np.uint8)
 
 
@@ -236,19 +246,23 @@ class PreparedQueries:
     def __init__(self, queries: NDArray[np.float32], norms: NDArray[np.float64]) -> None:
         self._queries = queries
         self._norms = norms
-        self._own = queries / norms[:, np.newaxis]
 
     def sketches(self, plan: Plan) -> "_coding.Sketches":
-        """Return the queries for a plan's first level."""
-        if plan.rotation is None:
-            values = self._own
-        else:
-            values = np.empty((len(self._queries), plan.width))
-            _coding.project(plan.rotation, self._queries, self._norms, values)
-        zero = 1 << (plan.bits - 1)
-        return _coding.Sketches(values, plan.padded, zero, plan.early_width, plan.rotation is not None, plan.defect)
+        """Return the queries for a plan's first level, or raise ValueError if it is one of rows of another dimension."""
+        if self._queries.shape[1] != plan.dimension:
+            raise ValueError(f"{plan.dimension} coordinates were coded, not {self._queries.shape[1]}")
+        rotated, zero = plan.rotation is not None, 1 << (plan.bits - 1)
+        return _coding.Sketches(
+            self._values(plan.rotation, plan.width), plan.padded, zero, plan.early_width, rotated, plan.error, plan.defect
+        )
 
     def detailed(self, dimension: int) -> "_coding.Sketches":
         """Return the queries for the second level."""
         stride = -(-dimension // _DETAIL_ALIGNMENT) * _DETAIL_ALIGNMENT
-        return _coding.Sketches(self._own, stride, 0, dimension, False, 0.0)  # noqa: FBT003 - by place, in compiled code
+        values = self._values(None, dimension)
+        return _coding.Sketches(values, stride, 0, dimension, False, _UNIT_ERROR, 0.0)  # noqa: FBT003 - by place, in compiled code
+
+    def _values(self, rotation: NDArray[np.float32] | None, width: int) -> NDArray[np.float64]:
+        values = np.empty((len(self._queries), width))
+        _coding.project(rotation, self._queries, self._norms, values)
+        return values

@@ -11,6 +11,10 @@ from anam_py._core.simd cimport ANAM_PANEL_ROWS, SIMD, anam_sketch
 
 # More than what computing a norm of at most 2 in double precision can be wrong by.
 cdef double NORM_SLACK = 2.0 ** -22
+# For each coordinate, more than the sums can be wrong by, relatively, whose quotient is the scale of a row's code.
+cdef double SCALE_SLACK = 2.0 ** -22
+# Smaller coordinates of a query, whose norm is 1, are not coded.
+cdef double LEAST_CODED = 2.0 ** -100
 
 
 cdef inline float above(double value) noexcept nogil:
@@ -161,11 +165,11 @@ def detail(
 # ---- queries ----
 
 def project(const float[:, ::1] rotation, const float[:, ::1] queries, const double[::1] norms, double[:, ::1] out):
-    """Write the coordinates of unit queries in the frame of a rotation, in double precision.
+    """Write the coordinates of unit queries in the frame of a rotation, or their own, in double precision.
 
     Parameters
     ----------
-    rotation : float32 memoryview of shape (width, D)
+    rotation : float32 memoryview of shape (width, D), or None
     queries : float32 memoryview of shape (n, D)
     norms : float64 memoryview of shape (n,)
         Of the queries.
@@ -176,8 +180,11 @@ def project(const float[:, ::1] rotation, const float[:, ::1] queries, const dou
     with nogil:
         caller = enter_ieee()
         for i in range(queries.shape[0]):
-            for j in range(rotation.shape[0]):
-                out[i, j] = SIMD.exact(&rotation[j, 0], &queries[i, 0], queries.shape[1]) / norms[i]
+            for j in range(out.shape[1]):
+                if rotation is None:
+                    out[i, j] = queries[i, j] / norms[i]
+                else:
+                    out[i, j] = SIMD.exact(&rotation[j, 0], &queries[i, 0], queries.shape[1]) / norms[i]
         leave_ieee(caller)
 
 
@@ -196,11 +203,16 @@ cdef class Sketches:
         Coordinates of the early groups; `width` if there are none.
     rotated : bool
         Whether `values` are those of a rotation, beyond which there is a rest.
+    error : float
+        A bound of the norm of the error in the values that rows' codes stand for.
     defect : float
         How far the rotation is from orthonormal.
     """
 
-    def __cinit__(self, const double[:, ::1] values, Py_ssize_t padded, int zero, Py_ssize_t early, bint rotated, double defect):
+    def __cinit__(
+        self, const double[:, ::1] values, Py_ssize_t padded, int zero, Py_ssize_t early, bint rotated, double error,
+        double defect,
+    ):
         cdef Py_ssize_t k, n = values.shape[0]
         cdef fenv_t caller
         self.sketches = <anam_sketch *> calloc(max(1, n), sizeof(anam_sketch))
@@ -211,7 +223,8 @@ cdef class Sketches:
             caller = enter_ieee()
             for k in range(n):
                 sketch(
-                    &values[k, 0], values.shape[1], zero, early, rotated, defect, self.codes + k * padded, self.sketches + k,
+                    &values[k, 0], values.shape[1], zero, early, rotated, error, defect, self.codes + k * padded,
+                    self.sketches + k,
                 )
             leave_ieee(caller)
 
@@ -221,18 +234,19 @@ cdef class Sketches:
 
 
 cdef void sketch(
-    const double *values, Py_ssize_t width, int zero, Py_ssize_t early, bint rotated, double defect, int8_t *codes,
-    anam_sketch *out,
+    const double *values, Py_ssize_t width, int zero, Py_ssize_t early, bint rotated, double error, double defect,
+    int8_t *codes, anam_sketch *out,
 ) noexcept nogil:
     cdef Py_ssize_t i
-    cdef double greatest = 0.0, norm = 0.0, missed = 0.0, later = 0.0, step, difference
+    cdef double greatest = 0.0, norm = 0.0, missed = 0.0, later = 0.0, step, difference, decoded
     cdef int32_t total = 0, first = 0
     for i in range(width):
         greatest = max(greatest, fabs(values[i]))
         norm += values[i] * values[i]
         if i >= early:
             later += values[i] * values[i]
-    out.step = <float> (greatest / 127.0)
+    # A step that underflows would be too far from its share for codes to fit eight bits; all of such values is left out.
+    out.step = <float> (greatest / 127.0) if greatest >= LEAST_CODED else 0.0
     step = out.step
     for i in range(width):
         codes[i] = <int8_t> rint(values[i] / step) if step > 0.0 else 0
@@ -246,7 +260,8 @@ cdef void sketch(
     out.early_offset = zero * first
     out.residual = above(sqrt(norm) + NORM_SLACK)
     out.rest = above(sqrt(max(0.0, 1.0 - norm / (1.0 + defect))) + NORM_SLACK) if rotated else 0.0
-    # What the code of the query leaves out, times a decoded row, whose norm is not much over 1; the rotation's defect; and
+    # What the code of the query leaves out, times a decoded row, whose norm exceeds 1 by little; the rotation's defect; and
     # the roundings of the bound itself.
-    out.slack = above(sqrt(missed) * (1.0 + 2.0 ** -8) + 2.0 * defect + 2.0 ** -18)
+    decoded = (1.0 + defect + error) * (1.0 + (width + 8) * SCALE_SLACK)
+    out.slack = above(sqrt(missed) * decoded + 2.0 * defect + 2.0 ** -18)
     out.early_rest = above(sqrt(later) + NORM_SLACK)

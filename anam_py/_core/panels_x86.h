@@ -100,7 +100,7 @@ ANAM_AVX2 static int32_t anam_avx2_dot(const int8_t *row, const int8_t *query, s
     for (size_t i = 0; i < width; i += 64) {
         const __m256i a = _mm256_loadu_si256((const __m256i *)(row + i)), b = _mm256_loadu_si256((const __m256i *)(row + i + 32));
         const __m256i x = _mm256_loadu_si256((const __m256i *)(query + i)), y = _mm256_loadu_si256((const __m256i *)(query + i + 32));
-        /* maddubs wants one operand without a sign; 2 * 127 * 127 fits sixteen bits. */
+        /* maddubs wants one operand without a sign. A row has -128, a query has not: 2 * 128 * 127 fits sixteen bits. */
         sum0 = _mm256_add_epi32(sum0, _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_abs_epi8(a), _mm256_sign_epi8(x, a)), ones));
         sum1 = _mm256_add_epi32(sum1, _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_abs_epi8(b), _mm256_sign_epi8(y, b)), ones));
     }

@@ -42,8 +42,11 @@ def choose_plan(sample: NDArray[np.float32], *, rows: int, threads: int) -> Plan
     """
     norms = np.empty(len(sample))
     _scan.norms(sample, norms)
-    units = np.ascontiguousarray((sample / norms[:, np.newaxis]).astype(np.float32)[norms > 0])
+    directed = norms > 0
+    units = np.ascontiguousarray(sample[directed] / norms[directed, np.newaxis], np.float32)
     queries, units = units[:_QUERIES], units[_QUERIES:]
+    if len(units) == 0:
+        return None
     ones = np.ones(len(units))
     wanted = max(1, round(_WANTED * len(units) / rows))
     least, chosen = _WORTHWHILE * 4 * sample.shape[1], None
