@@ -6,6 +6,7 @@ VENV        ?= .venv
 PYTESTFLAGS ?= -n auto --dist loadscope
 ASVFLAGS    ?=
 PEERSFLAGS  ?=
+SEARCHFLAGS ?= --markdown build/peers/search.md --json build/peers/search.json --plot build/peers/search.svg
 
 BIN    := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
@@ -44,6 +45,7 @@ bench: $(VENV)/.dev
 peers:
 	$(MAKE) VENV=.venv-peers .venv-peers/.peers
 	.venv-peers/bin/python asv_benchmarks/peers/store.py $(PEERSFLAGS)
+	.venv-peers/bin/python asv_benchmarks/peers/search.py $(SEARCHFLAGS)
 	.venv-peers/bin/python asv_benchmarks/peers/scan.py
 
 clean:

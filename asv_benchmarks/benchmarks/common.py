@@ -41,10 +41,10 @@ def clustered(rng: np.random.Generator, n_rows: int, dimension: int = DIMENSION)
 
 
 def power_law(rng: np.random.Generator, n_rows: int, dimension: int = DIMENSION) -> NDArray[np.float32]:
-    """Return rows without clusters whose variance falls as a power of the dimension, as principal components' does."""
-    vectors = rng.standard_normal((n_rows, dimension), dtype=np.float32)
-    vectors *= np.arange(1, dimension + 1, dtype=np.float32) ** np.float32(-0.5)
-    return vectors
+    """Return rows without clusters whose n-th principal component has a variance of 1/n; no axis is one of these."""
+    axes = np.linalg.qr(rng.standard_normal((dimension, dimension)))[0].astype(np.float32)
+    axes *= np.arange(1, dimension + 1, dtype=np.float32)[:, None] ** np.float32(-0.5)
+    return rng.standard_normal((n_rows, dimension), dtype=np.float32) @ axes
 
 
 def isotropic(rng: np.random.Generator, n_rows: int, dimension: int = DIMENSION) -> NDArray[np.float32]:

@@ -8,8 +8,6 @@ What a class's documentation says is printed below the table.
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
-import importlib.util
 import json
 import os
 import subprocess
@@ -19,6 +17,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
+from library import Library
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +35,7 @@ class Rows(NamedTuple):
     metadata: Sequence[dict[str, Any]]
 
 
-class Contender:
+class Contender(Library):
     """A store in a folder of its own.
 
     Parameters
@@ -47,8 +46,6 @@ class Contender:
         Length of the vectors.
     """
 
-    column: ClassVar[str]
-    needs: ClassVar[dict[str, str]]  # module: distribution
     measures: ClassVar[frozenset[str]] = frozenset({"puts", "threads", "bulk", "get", "query", "disk"})
     # Single puts in one round: some tenths of a second of them.
     puts: ClassVar[int] = 200
@@ -89,6 +86,10 @@ class Contender:
         """Return the keys of the k rows of highest cosine, best first."""
         raise NotImplementedError
 
+    def query_many(self, vectors: NDArray[np.float32], k: int) -> list[list[str]]:
+        """Return the same for many vectors, in one call where the library has one."""
+        return [self.query(vector, k) for vector in vectors]
+
     def delete(self, keys: Sequence[str]) -> None:
         """Delete rows by their keys."""
         raise NotImplementedError
@@ -99,16 +100,6 @@ class Contender:
 
     def close(self) -> None:
         raise NotImplementedError
-
-    @classmethod
-    def missing(cls) -> list[str]:
-        """Return the modules that this contender needs and that are not installed."""
-        return [module for module in cls.needs if importlib.util.find_spec(module) is None]
-
-    @classmethod
-    def versions(cls) -> list[str]:
-        """Return names and versions of what this contender needs."""
-        return [f"{name} {importlib.metadata.version(name)}" for name in cls.needs.values()]
 
 
 class Plain(Contender):
@@ -332,6 +323,9 @@ class Chroma(Contender):
     def query(self, vector: NDArray[np.float32], k: int) -> list[str]:
         return self._collection.query(query_embeddings=vector[None], n_results=k, include=["distances"])["ids"][0]
 
+    def query_many(self, vectors: NDArray[np.float32], k: int) -> list[list[str]]:
+        return self._collection.query(query_embeddings=vectors, n_results=k, include=["distances"])["ids"]
+
     def delete(self, keys: Sequence[str]) -> None:
         for piece in self._pieces(len(keys)):
             self._collection.delete(ids=list(keys[piece]))
@@ -396,6 +390,14 @@ class LanceDB(Contender):
         return (
             self._table.search(vector).distance_type("cosine").select(["key", "_distance"]).limit(k).to_arrow()["key"].to_pylist()
         )
+
+    def query_many(self, vectors: NDArray[np.float32], k: int) -> list[list[str]]:
+        query = self._table.search(vectors).distance_type("cosine").select(["key", "_distance"]).limit(k)
+        found = query.to_arrow().sort_by([("query_index", "ascending"), ("_distance", "ascending")])
+        answers: list[list[str]] = [[] for _ in vectors]
+        for index, key in zip(found["query_index"].to_pylist(), found["key"].to_pylist(), strict=True):
+            answers[index].append(key)
+        return answers
 
     def delete(self, keys: Sequence[str]) -> None:
         self._table.delete(f"key IN ({', '.join(map(repr, keys))})")

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from child import K
+from tables import Line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,13 +34,6 @@ GETS = 500
 SHORT_ROUNDS = 5
 # Puts and gets that come first and are not counted.
 WARMING = 5
-
-
-class Line(NamedTuple):
-    """One line of the table: what it is, and a figure for each column."""
-
-    name: str
-    figures: dict[str, str]
 
 
 @dataclass

@@ -21,38 +21,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from contenders import CONTENDERS, Contender
+from contenders import CONTENDERS
 from data import DIMENSION, metadata, rows_and_queries
-from measures import MEASURES, Bench, Line
+from library import present
+from measures import MEASURES, Bench
+from tables import Line, markdown, text
 
 QUERIES = 20
-
-
-def present(contenders: list[type[Contender]]) -> list[type[Contender]]:
-    """Return the contenders that are installed, and say which are not."""
-    left_out = {contender.column: contender.missing() for contender in contenders if contender.missing()}
-    for column, missing in left_out.items():
-        print(f"{column} is left out, {' and '.join(missing)} not being installed: make peers")
-    return [contender for contender in contenders if contender.column not in left_out]
-
-
-def text(columns: list[str], lines: list[Line]) -> str:
-    """Return a table for a terminal."""
-    widest = max(len(line.name) for line in lines)
-    widths = [max(len(column), 10) for column in columns]
-    head = " " * widest + "".join(f"  {column:>{width}}" for column, width in zip(columns, widths, strict=True))
-    rows = (
-        f"{line.name:<{widest}}" + "".join(f"  {line.figures.get(c, '-'):>{w}}" for c, w in zip(columns, widths, strict=True))
-        for line in lines
-    )
-    return "\n".join([head, *rows])
-
-
-def markdown(columns: list[str], lines: list[Line]) -> str:
-    """Return a table in Markdown."""
-    rows = [["", *columns], ["---", *("---:" for _ in columns)]]
-    rows += [[line.name, *(line.figures.get(column, "-") for column in columns)] for line in lines]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def main() -> None:
