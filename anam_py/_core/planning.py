@@ -54,12 +54,12 @@ def choose_plan(sample: NDArray[np.float32], *, rows: int, threads: int) -> Plan
         codes = Codes.of(plan, encode(plan, units, ones, threads=threads))
         levels: list[Levels] = []
         top_k_many([Rows(units, ones, None, codes)], queries, wanted, threads=threads, levels=levels)
-        bounded, refined = (
-            sum(getattr(told, name) for told in levels) / len(levels) / len(units) for name in ("bounded", "refined")
+        bounded, scored = (
+            sum(getattr(told, name) for told in levels) / len(levels) / len(units) for name in ("bounded", "scored")
         )
         exact = _SCATTERED * 4 * plan.dimension
         plain = plan.row_bytes + bounded * (_CANDIDATE + exact)
-        detailed = plan.row_bytes + bounded * (_CANDIDATE + _SCATTERED * plan.dimension) + refined * exact
+        detailed = plan.row_bytes + bounded * (_CANDIDATE + _SCATTERED * plan.dimension) + scored * exact
         if min(plain, detailed) < least:
             least = min(plain, detailed)
             chosen = Plan(plan.dimension, plan.width, plan.bits, plan.rotation, detail=detailed < _WORTHWHILE * plain)
