@@ -11,20 +11,38 @@ import os
 import shutil
 import subprocess
 import sys
-from itertools import count
+from itertools import count, cycle
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from anam_py import HTMCore, configure_ffi, get_ffi_config
 
-from .common import DIMENSION, VectorBenchmark
+from .common import DATA_SETS, DIMENSION, SEED, VectorBenchmark
+from .sources import code
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 METADATA = {"language": "python", "file_type": "source", "size_bytes": 2048, "dependencies": ["numpy", "torch"]}
 ROWS = (10_000, 100_000)
+BATCH = 100
+# One row in a hundred has such metadata.
+HUNDREDTH = {"size_bytes": 7}
+KIND_ROWS = 20_000
 
 
 def store_of(rows: int) -> str:
     """Name the store that `StoreBenchmark.setup_cache` has filled with so many rows."""
     return f"store-{rows}"
+
+
+def fill(path: str, vectors: NDArray[np.float32]) -> None:
+    """Make a store of vectors."""
+    rows = range(len(vectors))
+    with HTMCore(path, dimension=vectors.shape[1]) as htm:
+        htm.store_embeddings([f"src/{i}.py" for i in rows], vectors, [METADATA | {"size_bytes": i % 100} for i in rows])
 
 
 class StoreBenchmark(VectorBenchmark):
@@ -35,8 +53,7 @@ class StoreBenchmark(VectorBenchmark):
     def setup_cache(self) -> None:
         super().setup_cache()
         for rows in self.sizes:
-            with HTMCore(store_of(rows), dimension=DIMENSION) as htm:
-                htm.store_embeddings([f"src/{i}.py" for i in range(rows)], self.load(rows), [METADATA] * rows)
+            fill(store_of(rows), self.load(rows))
 
     def teardown(self, *_: object) -> None:
         self.htm.close()
@@ -110,8 +127,8 @@ class Search(StoreBenchmark):
         self.settings = get_ffi_config()
         configure_ffi({"thread_pool_size": threads})
         self.htm = HTMCore(store_of(rows), read_only=True)
-        self.one = self.query()
-        self.htm.search_similar(self.one, 10, -1.0)
+        self.one, self.many = self.query(), self.queries(BATCH)
+        self.htm.search_similar(self.one, 10, -1.0, where=HUNDREDTH)
 
     def teardown(self, *_: object) -> None:
         super().teardown()
@@ -120,11 +137,60 @@ class Search(StoreBenchmark):
     def time_search_similar(self, rows: int, threads: int) -> None:
         self.htm.search_similar(self.one, 10, -1.0)
 
+    def time_search_many(self, rows: int, threads: int) -> None:
+        self.htm.search_many(self.many, 10, -1.0)
+
+    def time_search_of_a_hundredth(self, rows: int, threads: int) -> None:
+        self.htm.search_similar(self.one, 10, -1.0, where=HUNDREDTH)
+
     def time_query_by_resonance(self, rows: int, threads: int) -> None:
         self.htm.query_by_resonance(0.0, 10)
 
     def peakmem_search_similar(self, rows: int, threads: int) -> None:
         self.htm.search_similar(self.one, 10, -1.0)
+
+
+class Kinds:
+    """Searches in data of different shapes, on which it depends how much of it must be looked at."""
+
+    kinds = (*DATA_SETS, "code")
+    params = kinds
+    param_names = ("kind",)
+    timeout = 300
+
+    def setup_cache(self) -> None:
+        for kind in self.kinds:
+            if kind == "code":
+                vectors, queries = code(KIND_ROWS, BATCH)
+            else:
+                both = DATA_SETS[kind](np.random.default_rng(SEED), KIND_ROWS + BATCH)
+                vectors, queries = both[:KIND_ROWS], both[KIND_ROWS:]
+            fill(f"store-{kind}", vectors)
+            np.save(f"queries-{kind}.npy", queries)
+
+    def setup(self, kind: str) -> None:
+        self.htm = HTMCore(f"store-{kind}", read_only=True)
+        self.queries = np.load(f"queries-{kind}.npy")
+        self.turn = cycle(self.queries)
+        self.htm.search_similar(self.queries[0], 10, -1.0, where=HUNDREDTH)
+
+    def teardown(self, kind: str) -> None:
+        self.htm.close()
+
+    def time_search_similar(self, kind: str) -> None:
+        self.htm.search_similar(next(self.turn), 10, -1.0)
+
+    def time_search_many(self, kind: str) -> None:
+        self.htm.search_many(self.queries, 10, -1.0)
+
+    def time_search_of_a_hundredth(self, kind: str) -> None:
+        self.htm.search_similar(next(self.turn), 10, -1.0, where=HUNDREDTH)
+
+    def time_search_without_hits(self, kind: str) -> None:
+        self.htm.search_similar(next(self.turn), 10, 0.95)
+
+    def time_query_by_resonance(self, kind: str) -> None:
+        self.htm.query_by_resonance(0.0, 10)
 
 
 class Start(StoreBenchmark):

@@ -72,7 +72,12 @@ class VectorBenchmark:
     @staticmethod
     def query() -> NDArray[np.float32]:
         """Return a vector like the others that is none of them."""
-        return clustered(np.random.default_rng(SEED + 1), 1)[0]
+        return VectorBenchmark.queries(1)[0]
+
+    @staticmethod
+    def queries(n_rows: int) -> NDArray[np.float32]:
+        """Return vectors like the others that are none of them."""
+        return clustered(np.random.default_rng(SEED + 1), n_rows)
 
     @staticmethod
     def _file(n_rows: int) -> Path:
