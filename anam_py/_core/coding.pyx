@@ -175,16 +175,23 @@ def project(const float[:, ::1] rotation, const float[:, ::1] queries, const dou
         Of the queries.
     out : float64 memoryview of shape (n, width)
     """
-    cdef Py_ssize_t i, j
+    cdef Py_ssize_t i, j, m, width = out.shape[1]
+    cdef const float *rows[4]
+    cdef double dots[4]
     cdef fenv_t caller
     with nogil:
         caller = enter_ieee()
         for i in range(queries.shape[0]):
-            for j in range(out.shape[1]):
-                if rotation is None:
+            if rotation is None:
+                for j in range(width):
                     out[i, j] = queries[i, j] / norms[i]
-                else:
-                    out[i, j] = SIMD.exact(&rotation[j, 0], &queries[i, 0], queries.shape[1]) / norms[i]
+                continue
+            for j in range((width + 3) // 4):
+                for m in range(4):
+                    rows[m] = &rotation[min(4 * j + m, width - 1), 0]
+                SIMD.exact4(rows, &queries[i, 0], queries.shape[1], dots)
+                for m in range(min(4, width - 4 * j)):
+                    out[i, 4 * j + m] = dots[m] / norms[i]
         leave_ieee(caller)
 
 

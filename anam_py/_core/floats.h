@@ -20,13 +20,33 @@ ANAM_INLINE double anam_exact_body(const float *a, const float *b, size_t dimens
     double sum[8] = {0};
     size_t i = 0;
     for (; i + 8 <= dimension; i += 8) {
-        #pragma omp simd
+        ANAM_TOGETHER
         for (int lane = 0; lane < 8; lane++)
             sum[lane] += (double)a[i + lane] * (double)b[i + lane];
     }
     for (int lane = 0; i < dimension; i++, lane++)
         sum[lane] += (double)a[i] * (double)b[i];
     return ((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7]));
+}
+
+/* Four rows at once: the sums of one wait for each other. */
+ANAM_INLINE void anam_exact4_body(const float *const *rows, const float *query, size_t dimension, double *out)
+{
+    double sum[4][8] = {{0}};
+    size_t i = 0;
+    for (; i + 8 <= dimension; i += 8) {
+        for (int row = 0; row < 4; row++) {
+            ANAM_TOGETHER
+            for (int lane = 0; lane < 8; lane++)
+                sum[row][lane] += (double)rows[row][i + lane] * (double)query[i + lane];
+        }
+    }
+    for (int row = 0; row < 4; row++) {
+        for (size_t lane = 0; i + lane < dimension; lane++)
+            sum[row][lane] += (double)rows[row][i + lane] * (double)query[i + lane];
+        out[row] = ((sum[row][0] + sum[row][4]) + (sum[row][2] + sum[row][6]))
+            + ((sum[row][1] + sum[row][5]) + (sum[row][3] + sum[row][7]));
+    }
 }
 
 /* ---- portable C ---- */
@@ -37,7 +57,7 @@ static void anam_portable_dots(const float *rows, size_t n_rows, size_t dimensio
         float sum[ANAM_LANES] = {0};
         size_t i = 0;
         for (; i + ANAM_LANES <= dimension; i += ANAM_LANES) {
-            #pragma omp simd
+            ANAM_TOGETHER
             for (int lane = 0; lane < ANAM_LANES; lane++)
                 sum[lane] += rows[i + lane] * query[i + lane];
         }
@@ -53,6 +73,11 @@ static void anam_portable_dots(const float *rows, size_t n_rows, size_t dimensio
 static double anam_portable_exact(const float *a, const float *b, size_t dimension)
 {
     return anam_exact_body(a, b, dimension);
+}
+
+static void anam_portable_exact4(const float *const *rows, const float *query, size_t dimension, double *out)
+{
+    anam_exact4_body(rows, query, dimension, out);
 }
 
 #if defined(__x86_64__) || defined(_M_X64)
@@ -92,12 +117,22 @@ ANAM_AVX2 static double anam_avx2_exact(const float *a, const float *b, size_t d
     return anam_exact_body(a, b, dimension);
 }
 
+ANAM_AVX2 static void anam_avx2_exact4(const float *const *rows, const float *query, size_t dimension, double *out)
+{
+    anam_exact4_body(rows, query, dimension, out);
+}
+
 /* ---- AVX-512 ---- */
 
 #if defined(ANAM_VNNI)
 ANAM_VNNI static double anam_vnni_exact(const float *a, const float *b, size_t dimension)
 {
     return anam_exact_body(a, b, dimension);
+}
+
+ANAM_VNNI static void anam_vnni_exact4(const float *const *rows, const float *query, size_t dimension, double *out)
+{
+    anam_exact4_body(rows, query, dimension, out);
 }
 #endif
 #endif

@@ -50,61 +50,57 @@ typedef void anam_sums(
     const uint8_t *panels, size_t stride, size_t first, size_t end, int bits,
     const anam_sketch *queries, size_t n_panels, size_t n_queries, int32_t (*sums)[ANAM_PANEL_ROWS]);
 
-/* Estimates and upper bounds of the cosines of sixteen rows; returns the greatest bound. */
-ANAM_INLINE float anam_bounds(
+/* Estimates and upper bounds of the cosines of sixteen rows. */
+ANAM_INLINE void anam_bounds(
     const int32_t *sums, const float *scale, const anam_sketch *query, int tail, float *estimates, float *bounds)
 {
     const float *residual = scale + ANAM_PANEL_ROWS, *rest = residual + ANAM_PANEL_ROWS;
-    const float tail_norm = tail ? query->rest : 0.0f;
-    float greatest = -INFINITY;
-    #pragma omp simd
+    ANAM_TOGETHER
     for (int j = 0; j < ANAM_PANEL_ROWS; j++) {
         estimates[j] = (float)(sums[j] - query->offset) * (scale[j] * query->step);
-        bounds[j] = estimates[j] + query->residual * residual[j] + (tail ? tail_norm * rest[j] : 0.0f) + query->slack;
+        bounds[j] = estimates[j] + query->residual * residual[j] + (tail ? query->rest * rest[j] : 0.0f) + query->slack;
     }
+}
+
+/* Whether one of sixteen values reaches a threshold. */
+ANAM_INLINE int anam_reached(const float *values, float threshold)
+{
+    int reached = 0;
+    ANAM_TOGETHER_ADDING(reached)
     for (int j = 0; j < ANAM_PANEL_ROWS; j++)
-        greatest = bounds[j] > greatest ? bounds[j] : greatest;
-    return greatest;
+        reached += values[j] >= threshold;
+    return reached;
 }
 
 /* Whether some row of a panel may reach the threshold, by its early groups. */
 ANAM_INLINE int anam_may_reach(const int32_t *sums, const float *scale, const anam_sketch *query, float threshold)
 {
     const float *residual = scale + ANAM_PANEL_ROWS, *rest = residual + ANAM_PANEL_ROWS;
-    int reached = 0;
-    for (int j = 0; j < ANAM_PANEL_ROWS; j++) {
-        const float bound = (float)(sums[j] - query->early_offset) * (scale[j] * query->step)
+    float bounds[ANAM_PANEL_ROWS];
+    ANAM_TOGETHER
+    for (int j = 0; j < ANAM_PANEL_ROWS; j++)
+        bounds[j] = (float)(sums[j] - query->early_offset) * (scale[j] * query->step)
             + query->residual * residual[j] + query->early_rest * rest[j] + query->slack;
-        reached |= !(bound < threshold);
-    }
-    return reached;
+    return anam_reached(bounds, threshold);
 }
 
 ANAM_INLINE void anam_panel_done(
     const int32_t *sums, const float *scale, const uint8_t *alive, size_t n_rows, const anam_sketch *query, int tail,
-    int64_t first_row, float *bounds, anam_heap *heap, float *greatest)
+    int64_t first_row, float *bounds, anam_heap *heap, float *most)
 {
     float estimates[ANAM_PANEL_ROWS], above[ANAM_PANEL_ROWS];
-    float best = anam_bounds(sums, scale, query, tail, estimates, above);
-    if (alive != NULL || n_rows < ANAM_PANEL_ROWS) {
-        best = -INFINITY;
-        for (size_t j = 0; j < ANAM_PANEL_ROWS; j++) {
+    anam_bounds(sums, scale, query, tail, estimates, above);
+    if (alive != NULL || n_rows < ANAM_PANEL_ROWS)
+        for (size_t j = 0; j < ANAM_PANEL_ROWS; j++)
             if (j >= n_rows || (alive != NULL && !alive[j]))
                 estimates[j] = above[j] = -INFINITY;
-            best = above[j] > best ? above[j] : best;
-        }
-    }
     memcpy(bounds, above, (n_rows < ANAM_PANEL_ROWS ? n_rows : ANAM_PANEL_ROWS) * sizeof(float));
-    if (best > *greatest)
-        *greatest = best;
-    if (heap->size) {
-        float most = estimates[0];
-        for (int j = 1; j < ANAM_PANEL_ROWS; j++)
-            most = estimates[j] > most ? estimates[j] : most;
-        if (most > heap->score[0])
-            for (int j = 0; j < ANAM_PANEL_ROWS; j++)
-                anam_heap_offer(heap, estimates[j], first_row + j);
-    }
+    ANAM_TOGETHER
+    for (int j = 0; j < ANAM_PANEL_ROWS; j++)
+        most[j] = above[j] > most[j] ? above[j] : most[j];
+    if (heap->size && anam_reached(estimates, heap->score[0]))
+        for (int j = 0; j < ANAM_PANEL_ROWS; j++)
+            anam_heap_offer(heap, estimates[j], first_row + j);
 }
 
 ANAM_INLINE int anam_any(const uint8_t *alive, size_t n_rows)
@@ -119,10 +115,11 @@ ANAM_INLINE int anam_any(const uint8_t *alive, size_t n_rows)
 #define ANAM_QUERIES_AT_ONCE 4
 
 /* The first level over some neighbouring panels of n_rows rows, for some queries: row r of query k gets its upper bound in
- * bounds[k * stride + r], -inf if it is dead or cannot reach the threshold; greatest[k] rises to the greatest of them. */
+ * bounds[k * stride + r], -inf if it is dead or cannot reach the threshold; each of the sixteen numbers from most[16 * k] on
+ * rises to the greatest bound of some of the rows. */
 ANAM_INLINE void anam_scan_body(
     const anam_panels *panels, size_t first_panel, size_t n_rows, const uint8_t *alive, const anam_sketch *queries,
-    size_t n_queries, float threshold, int64_t first_row, float *bounds, size_t stride, anam_heap *heaps, float *greatest,
+    size_t n_queries, float threshold, int64_t first_row, float *bounds, size_t stride, anam_heap *heaps, float *most,
     anam_sums *add_sums)
 {
     const size_t n_panels = (n_rows + ANAM_PANEL_ROWS - 1) / ANAM_PANEL_ROWS;
@@ -151,7 +148,7 @@ ANAM_INLINE void anam_scan_body(
                     add_sums(panel, panels->stride, early, panels->groups, panels->bits, queries + k, 1, 1, sums);
                     anam_panel_done(
                         sums[0], scale, alive != NULL ? alive + row : NULL, here, queries + k, tail, first_row + (int64_t)row,
-                        bounds + k * stride + row, heaps + k, greatest + k);
+                        bounds + k * stride + row, heaps + k, most + ANAM_PANEL_ROWS * k);
                 }
                 else
                     for (size_t j = 0; j < here; j++)
@@ -174,7 +171,7 @@ ANAM_INLINE void anam_scan_body(
                     anam_panel_done(
                         sums[p * n + m], (const float *)((const uint8_t *)scale + p * panels->stride),
                         alive != NULL ? alive + at : NULL, rows, queries + k + m, tail, first_row + (int64_t)at,
-                        bounds + (k + m) * stride + at, heaps + k + m, greatest + k + m);
+                        bounds + (k + m) * stride + at, heaps + k + m, most + ANAM_PANEL_ROWS * (k + m));
                 }
         }
         i += together;
@@ -197,7 +194,7 @@ ANAM_INLINE float anam_quantise_body(const float *values, size_t width, int bits
     for (size_t clip = 0; clip < (bits < 8 ? sizeof clips / sizeof *clips : 1); clip++) {
         const float inverse = (most + 0.5f) / (greatest * clips[clip]);
         float product = 0.0f, square = 0.0f;
-        #pragma omp simd reduction(+:product, square)
+        ANAM_TOGETHER_ADDING(product, square)
         for (size_t i = 0; i < width; i++) {
             float code = (values[i] * inverse + magic) - magic;
             code = code < least ? least : code;
@@ -211,7 +208,7 @@ ANAM_INLINE float anam_quantise_body(const float *values, size_t width, int bits
             best_scale = product / square;
         }
     }
-    #pragma omp simd
+    ANAM_TOGETHER
     for (size_t i = 0; i < width; i++) {
         float code = (values[i] * chosen + magic) - magic;
         code = code < least ? least : code;
@@ -226,13 +223,13 @@ ANAM_INLINE void anam_residual_body(
     const float *values, const uint8_t *codes, size_t width, int zero, float scale, size_t from, double *norm, double *left_out, double *rest)
 {
     double a = 0.0, b = 0.0, c = 0.0;
-    #pragma omp simd reduction(+:a, b)
+    ANAM_TOGETHER_ADDING(a, b)
     for (size_t i = 0; i < width; i++) {
         const double value = values[i], missed = value - (double)scale * ((int)codes[i] - zero);
         a += value * value;
         b += missed * missed;
     }
-    #pragma omp simd reduction(+:c)
+    ANAM_TOGETHER_ADDING(c)
     for (size_t i = from; i < width; i++) {
         const double decoded = (double)scale * ((int)codes[i] - zero);
         c += decoded * decoded;
@@ -242,15 +239,34 @@ ANAM_INLINE void anam_residual_body(
     *rest = c;
 }
 
+/* The values that reach a threshold: their places go to `places`, their number is returned. */
+ANAM_INLINE size_t anam_reaching_body(const float *values, size_t n, float threshold, int32_t *places)
+{
+    size_t found = 0, i = 0;
+    for (; i + ANAM_PANEL_ROWS <= n; i += ANAM_PANEL_ROWS)
+        if (anam_reached(values + i, threshold))
+            for (int j = 0; j < ANAM_PANEL_ROWS; j++)
+                if (values[i + j] >= threshold)
+                    places[found++] = (int32_t)(i + j);
+    for (; i < n; i++)
+        if (values[i] >= threshold)
+            places[found++] = (int32_t)i;
+    return found;
+}
+
 /* What is written once, compiled for an instruction set. */
 #define ANAM_COMPILED(LEVEL, TARGET) \
     TARGET static void anam_##LEVEL##_scan( \
         const anam_panels *panels, size_t first_panel, size_t n_rows, const uint8_t *alive, const anam_sketch *queries, \
-        size_t n_queries, float threshold, int64_t first_row, float *bounds, size_t stride, anam_heap *heaps, float *greatest) \
+        size_t n_queries, float threshold, int64_t first_row, float *bounds, size_t stride, anam_heap *heaps, float *most) \
     { \
         anam_scan_body( \
-            panels, first_panel, n_rows, alive, queries, n_queries, threshold, first_row, bounds, stride, heaps, greatest, \
+            panels, first_panel, n_rows, alive, queries, n_queries, threshold, first_row, bounds, stride, heaps, most, \
             anam_##LEVEL##_sums); \
+    } \
+    TARGET static size_t anam_##LEVEL##_reaching(const float *values, size_t n, float threshold, int32_t *places) \
+    { \
+        return anam_reaching_body(values, n, threshold, places); \
     } \
     TARGET static float anam_##LEVEL##_quantise(const float *values, size_t width, int bits, uint8_t *codes) \
     { \

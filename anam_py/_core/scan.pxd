@@ -24,6 +24,7 @@ cdef class Blocks:
     cdef readonly Py_ssize_t n_rows
     cdef readonly Py_ssize_t n_spans
     cdef readonly Py_ssize_t dimension
+    cdef Py_ssize_t longest_span
     cdef Block *block
     cdef Span *span
     cdef object owners

@@ -164,6 +164,7 @@ cdef class Blocks:
             for first in range(0, length, height):
                 self.span[self.n_spans] = Span(i, first, min(height, length - first), self.n_rows)
                 self.n_rows += self.span[self.n_spans].n_rows
+                self.longest_span = max(self.longest_span, self.span[self.n_spans].n_rows)
                 self.n_spans += 1
 
     cdef int take_codes(self, Block *block, Py_ssize_t length, codes) except -1:
@@ -249,6 +250,14 @@ cdef void offer(anam_heap *heap, float score, int64_t row) noexcept nogil:
     heap.row[parent] = row
 
 
+cdef float greatest_of(const float *values) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef float greatest = values[0]
+    for i in range(1, ANAM_PANEL_ROWS):
+        greatest = max(greatest, values[i])
+    return greatest
+
+
 cdef class Bounds:
     """What the first level found: an upper bound of each query's cosine with each row, and the rows that look best.
 
@@ -303,7 +312,7 @@ cdef class Bounds:
         for i in range(n_heaps):
             self.heaps[i] = anam_heap(self.best_score + i * n_best, self.best_row + i * n_best, n_best)
         with nogil, parallel(num_threads=threads):
-            most = <float *> malloc(n * sizeof(float))
+            most = <float *> malloc(n * ANAM_PANEL_ROWS * sizeof(float))
             caller = enter_ieee()
             # Not static: on a busy machine a thread may start late or lose its CPU, and then the others go on with its share.
             for i in prange(blocks.n_spans, schedule="dynamic"):
@@ -311,7 +320,7 @@ cdef class Bounds:
                 block = &blocks.block[span.block]
                 heaps = self.heaps + threadid() * n
                 if block.panels.data != NULL and most != NULL:
-                    for k in range(n):
+                    for k in range(n * ANAM_PANEL_ROWS):
                         most[k] = -INFINITY
                     SIMD.scan(
                         &block.panels, span.first // ANAM_PANEL_ROWS, span.n_rows,
@@ -319,7 +328,7 @@ cdef class Bounds:
                         self.bounds + span.offset, self.n_rows, heaps, most,
                     )
                     for k in range(n):
-                        self.greatest[k * self.n_spans + i] = most[k]
+                        self.greatest[k * self.n_spans + i] = greatest_of(most + k * ANAM_PANEL_ROWS)
                 else:
                     for k in range(n):
                         bound_plain(

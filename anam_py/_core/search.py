@@ -163,21 +163,8 @@ class _Search:
         bounding = time.perf_counter() - started
         found, *rest = _settle.settle(table, bounds, queries, norms, detailed, self.k, self.least, threads)
         seconds = [spent / count for spent in (bounding, *rest)]
-        for block, row, score, bounded in found:
-            yield _best(block, row, score, self.k, self.least), Levels(table.n_rows, self.alive, bounded, len(row), *seconds)
-
-
-def _best(block: NDArray[np.int32], row: NDArray[np.int64], score: NDArray[np.float64], k: int, least: float) -> Candidates:
-    kth = kth_best(score[~np.isnan(score)], k)
-    found = np.flatnonzero(score >= max(kth, least))
-    found = found[np.lexsort((row[found], block[found], -score[found]))]
-    return Candidates(block[found], row[found], score[found])
-
-
-def kth_best(values: NDArray[np.float64], k: int) -> float:
-    """Give the k-th greatest of some values, or -inf where there are fewer."""
-    place = len(values) - k
-    return float(np.partition(values, place)[place]) if place >= 0 else -np.inf
+        for block, row, score, counts in found:
+            yield Candidates(block, row, score), Levels(table.n_rows, self.alive, *counts, *seconds)
 
 
 def _for_kernels(rows: Rows, plans: list[Plan]) -> tuple[object, ...]:

@@ -9,22 +9,29 @@ import numpy as np
 
 from cpython.time cimport perf_counter
 from cython.parallel cimport prange, threadid
-from libc.math cimport INFINITY, isnan
+from libc.math cimport INFINITY, isnan, nextafterf
 from libc.stdint cimport int32_t, int64_t
-from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.stdlib cimport calloc, free, malloc, qsort, realloc
 from libc.string cimport memcpy
 
 from anam_py._core._fenv cimport enter_ieee, fenv_t, leave_ieee
 from anam_py._core.coding cimport Sketches
 from anam_py._core.scan cimport Block, Blocks, Bounds, Span
-from anam_py._core.simd cimport SIMD, anam_heap, anam_sketch
+from anam_py._core.simd cimport SIMD, anam_heap, anam_prefetch, anam_sketch
 
 # What one thread looks through, or scores, before another could have been woken.
 cdef Py_ssize_t FEW_BOUNDS = 65536
 cdef Py_ssize_t FEW_SCORES = 256
-# Rows that a thread scores at a time.
+# Rows that a thread scores at a time, a multiple of four.
 cdef Py_ssize_t STEP = 64
+# How many rows ahead of the one that is read memory is asked for.
+cdef Py_ssize_t AHEAD = 4
 
+
+cdef struct Hit:
+    double score
+    int64_t row
+    int32_t block
 
 cdef struct Found:
     Py_ssize_t n
@@ -32,7 +39,8 @@ cdef struct Found:
     int32_t *block
     int64_t *row
     double *score
-    Py_ssize_t bounded          # how many rows the first level left
+    Py_ssize_t bounded          # how many rows the first level left,
+    Py_ssize_t scored           # and how many were scored
     bint failed
 
 
@@ -63,6 +71,12 @@ cdef double kth_greatest(double *values, Py_ssize_t n, Py_ssize_t k) noexcept no
         else:
             break
     return values[k - 1]
+
+
+cdef inline float below(double value) noexcept nogil:
+    """Round down to single precision."""
+    cdef float rounded = <float> value
+    return nextafterf(rounded, -INFINITY) if rounded > value else rounded
 
 
 cdef inline double exact_score(const Block *block, Py_ssize_t row, Py_ssize_t dimension, const float *query, double query_norm) noexcept nogil:
@@ -148,18 +162,28 @@ cdef inline float refined(const Block *block, Py_ssize_t row, const anam_sketch 
     return <float> product * (factors[0] * query.step) + query.residual * factors[1] + query.slack
 
 
+cdef inline void expect(const void *memory, Py_ssize_t n_bytes) noexcept nogil:
+    """Ask for memory that is soon to be read."""
+    cdef Py_ssize_t i
+    for i in range((n_bytes + 63) // 64):
+        anam_prefetch(<const char *> memory + 64 * i)
+
+
 cdef void select(
-    const Block *block, const Span *span, const float *bounds, const anam_sketch *detailed, double threshold, Found *found,
+    const Block *block, const Span *span, const float *bounds, const anam_sketch *detailed, double threshold, int32_t *places,
+    Found *found,
 ) noexcept nogil:
     """Add the rows of a span whose bounds reach the threshold, the second where there is one as well as the first."""
-    cdef Py_ssize_t j
-    for j in range(span.n_rows):
-        if bounds[j] >= threshold:
-            found.bounded += 1
-            if block.detail != NULL and refined(block, span.first + j, detailed) < threshold:
+    cdef Py_ssize_t i, n = SIMD.reaching(bounds, span.n_rows, below(threshold), places)
+    found.bounded += n
+    for i in range(n):
+        if block.detail != NULL:
+            if i + AHEAD < n:
+                expect(block.detail + (span.first + places[i + AHEAD]) * block.detail_stride, block.detail_stride)
+            if refined(block, span.first + places[i], detailed) < threshold:
                 continue
-            if add(found, <int32_t> span.block, span.first + j) < 0:
-                return
+        if add(found, <int32_t> span.block, span.first + places[i]) < 0:
+            return
 
 
 cdef void select_alive(const Block *block, const Span *span, Found *found) noexcept nogil:
@@ -173,7 +197,8 @@ cdef void select_alive(const Block *block, const Span *span, Found *found) noexc
 
 
 cdef void look_through(
-    Blocks blocks, Bounds bounds, const anam_sketch *detailed, const double *thresholds, Py_ssize_t n, Py_ssize_t i, Found *found,
+    Blocks blocks, Bounds bounds, const anam_sketch *detailed, const double *thresholds, Py_ssize_t n, Py_ssize_t i,
+    int32_t *places, Found *found,
 ) noexcept nogil:
     """Look through one span for all queries: its codes are read from memory once."""
     cdef Py_ssize_t k
@@ -186,7 +211,7 @@ cdef void look_through(
         elif bounds.greatest[k * blocks.n_spans + i] >= thresholds[k]:
             select(
                 block, span, bounds.bounds + k * blocks.n_rows + span.offset, detailed + k if detailed != NULL else NULL,
-                thresholds[k], found + k,
+                thresholds[k], places, found + k,
             )
     leave_ieee(caller)
 
@@ -194,10 +219,24 @@ cdef void look_through(
 cdef void score(
     Blocks blocks, const float *query, double query_norm, Found *found, Py_ssize_t first, Py_ssize_t end,
 ) noexcept nogil:
-    cdef Py_ssize_t i
+    """Score some of the rows found exactly, four at a time."""
+    cdef Py_ssize_t i, j
+    cdef const Block *block
+    cdef const float *rows[4]
+    cdef double dots[4]
     cdef fenv_t caller = enter_ieee()
-    for i in range(first, end):
-        found.score[i] = exact_score(&blocks.block[found.block[i]], found.row[i], blocks.dimension, query, query_norm)
+    i = first
+    while i < end:
+        for j in range(4):
+            block = &blocks.block[found.block[min(i + j, end - 1)]]
+            rows[j] = block.vectors + found.row[min(i + j, end - 1)] * blocks.dimension
+            if i + j + 4 < end:
+                block = &blocks.block[found.block[i + j + 4]]
+                expect(block.vectors + found.row[i + j + 4] * blocks.dimension, 4 * blocks.dimension)
+        SIMD.exact4(rows, query, blocks.dimension, dots)
+        for j in range(min(4, end - i)):
+            found.score[i + j] = dots[j] / (query_norm * blocks.block[found.block[i + j]].norms[found.row[i + j]])
+        i += 4
     leave_ieee(caller)
 
 
@@ -239,8 +278,9 @@ def settle(
 
     Returns
     -------
-    found : list of (block, row, score, bounded)
-        For each query: int32, int64 and float64 ndarrays of shape (m,), in no order, and how many rows the first level left.
+    found : list of (block, row, score, (bounded, scored))
+        For each query: int32, int64 and float64 ndarrays of shape (m,), the best and all that tie with the last of them, by falling
+        score, then by block and row; how many rows the first level left; and how many were scored.
     refining, scoring : float
         Seconds that all queries together took to be left with these rows, and to score them.
     """
@@ -248,11 +288,12 @@ def settle(
     cdef Found *parts = <Found *> calloc(threads * n, sizeof(Found))
     cdef Found *found = <Found *> calloc(n, sizeof(Found))
     cdef double *thresholds = <double *> malloc(n * sizeof(double))
+    cdef int32_t *places = <int32_t *> malloc(max(1, threads * blocks.longest_span) * sizeof(int32_t))
     cdef const anam_sketch *sketches = NULL if detailed is None else detailed.sketches
     cdef Py_ssize_t work = 0, n_steps = 0
     cdef double started, looked, scored
     try:
-        if parts == NULL or found == NULL or thresholds == NULL:
+        if parts == NULL or found == NULL or thresholds == NULL or places == NULL:
             raise MemoryError
         started = perf_counter()
         with nogil:
@@ -266,21 +307,29 @@ def settle(
                     if bounds is None or bounds.greatest[k * blocks.n_spans + i] >= thresholds[k]:
                         work += blocks.span[i].n_rows
             for i in prange(blocks.n_spans, num_threads=threads if work > FEW_BOUNDS else 1, schedule="dynamic"):
-                look_through(blocks, bounds, sketches, thresholds, n, i, parts + threadid() * n)
+                look_through(
+                    blocks, bounds, sketches, thresholds, n, i, places + threadid() * blocks.longest_span, parts + threadid() * n,
+                )
             for k in range(n):
                 gather(parts + k, threads, n, found + k)
                 n_steps += (found[k].n + STEP - 1) // STEP
         looked = perf_counter()
-        if any([found[k].failed for k in range(n)]):
-            raise MemoryError
+        for k in range(n):
+            if found[k].failed:
+                raise MemoryError
         with nogil:
             if n == 1:
                 for i in prange(n_steps, num_threads=threads if found[0].n > FEW_SCORES else 1, schedule="dynamic"):
                     score(blocks, &queries[0, 0], norms[0], found, i * STEP, min(found[0].n, (i + 1) * STEP))
+                rank(found, wanted, least)
             else:
                 for k in prange(n, num_threads=threads, schedule="dynamic"):
                     score(blocks, &queries[k, 0], norms[k], found + k, 0, found[k].n)
+                    rank(found + k, wanted, least)
         scored = perf_counter()
+        for k in range(n):
+            if found[k].failed:
+                raise MemoryError
         return [taken(found + k) for k in range(n)], looked - started, scored - looked
     finally:
         for k in range(threads * n):
@@ -295,6 +344,47 @@ def settle(
         free(parts)
         free(found)
         free(thresholds)
+        free(places)
+
+
+cdef int order(const void *a, const void *b) noexcept nogil:
+    """Compare two hits: by falling score, then by block and row."""
+    cdef const Hit *x = <const Hit *> a
+    cdef const Hit *y = <const Hit *> b
+    if x.score != y.score:
+        return -1 if x.score > y.score else 1
+    if x.block != y.block:
+        return -1 if x.block < y.block else 1
+    return -1 if x.row < y.row else <int> (x.row > y.row)
+
+
+cdef void rank(Found *found, Py_ssize_t wanted, double least) noexcept nogil:
+    """Leave the best of the rows scored, and all that tie with the last of them, in their order."""
+    cdef Py_ssize_t i, n = 0
+    cdef Hit *hits = <Hit *> malloc(max(1, found.n) * sizeof(Hit))
+    cdef double *scores = <double *> malloc(max(1, found.n) * sizeof(double))
+    found.scored = found.n
+    if hits == NULL or scores == NULL:
+        found.failed = True
+    else:
+        for i in range(found.n):
+            if not isnan(found.score[i]):
+                scores[n] = found.score[i]
+                n += 1
+        least = max(least, kth_greatest(scores, n, wanted))
+        n = 0
+        for i in range(found.n):
+            if found.score[i] >= least:
+                hits[n] = Hit(found.score[i], found.row[i], found.block[i])
+                n += 1
+        qsort(hits, n, sizeof(Hit), &order)
+        for i in range(n):
+            found.score[i] = hits[i].score
+            found.row[i] = hits[i].row
+            found.block[i] = hits[i].block
+        found.n = n
+    free(hits)
+    free(scores)
 
 
 cdef tuple taken(const Found *found):
@@ -309,4 +399,4 @@ cdef tuple taken(const Found *found):
         memcpy(&block_view[0], found.block, found.n * sizeof(int32_t))
         memcpy(&row_view[0], found.row, found.n * sizeof(int64_t))
         memcpy(&score_view[0], found.score, found.n * sizeof(double))
-    return block, row, score, found.bounded
+    return block, row, score, (found.bounded, found.scored)

@@ -10,6 +10,12 @@
 #define ANAM_PANEL_ROWS 16
 #define ANAM_PANEL_FLOATS 48
 
+#if defined(__GNUC__) || defined(__clang__)
+    #define anam_prefetch(memory) __builtin_prefetch(memory)
+#else
+    #define anam_prefetch(memory) ((void)(memory))
+#endif
+
 /* A query as the first level sees it. `codes` are int8 in whole groups; what they stand for is `step` times as much. */
 typedef struct {
     const int8_t *codes;
@@ -40,14 +46,16 @@ typedef struct {
 
 typedef void anam_scan(
     const anam_panels *panels, size_t first_panel, size_t n_rows, const uint8_t *alive, const anam_sketch *queries,
-    size_t n_queries, float threshold, int64_t first_row, float *bounds, size_t stride, anam_heap *heaps, float *greatest);
+    size_t n_queries, float threshold, int64_t first_row, float *bounds, size_t stride, anam_heap *heaps, float *most);
 
 typedef struct {
     const char *name;
     int (*usable)(void);
     void (*dots)(const float *rows, size_t n_rows, size_t dimension, const float *query, float *out);
     double (*exact)(const float *a, const float *b, size_t dimension);
+    void (*exact4)(const float *const *rows, const float *query, size_t dimension, double *out);
     anam_scan *scan;
+    size_t (*reaching)(const float *values, size_t n, float threshold, int32_t *places);
     int32_t (*dot)(const int8_t *row, const int8_t *query, size_t width);
     float (*quantise)(const float *values, size_t width, int bits, uint8_t *codes);
     void (*residual)(

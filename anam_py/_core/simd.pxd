@@ -5,6 +5,8 @@ cdef extern from "simd.h" nogil:
     const int ANAM_LANES
     const int ANAM_PANEL_ROWS
 
+    void anam_prefetch(const void *memory)
+
     ctypedef struct anam_sketch:
         const int8_t *codes
         int32_t offset
@@ -32,10 +34,12 @@ cdef extern from "simd.h" nogil:
         int (*usable)() noexcept nogil
         void (*dots)(const float *, size_t, size_t, const float *, float *) noexcept nogil
         double (*exact)(const float *, const float *, size_t) noexcept nogil
+        void (*exact4)(const float *const *, const float *, size_t, double *) noexcept nogil
         void (*scan)(
             const anam_panels *, size_t, size_t, const uint8_t *, const anam_sketch *, size_t, float, int64_t, float *,
             size_t, anam_heap *, float *,
         ) noexcept nogil
+        size_t (*reaching)(const float *, size_t, float, int32_t *) noexcept nogil
         int32_t (*dot)(const int8_t *, const int8_t *, size_t) noexcept nogil
         float (*quantise)(const float *, size_t, int, uint8_t *) noexcept nogil
         void (*residual)(

@@ -15,7 +15,7 @@
 
 static const anam_simd anam_simd_table[] = {
 #define ANAM_ROW(NAME, LEVEL, DOTS, EXACT) \
-    {NAME, anam_##LEVEL##_usable, DOTS, EXACT, anam_##LEVEL##_scan, anam_##LEVEL##_dot, anam_##LEVEL##_quantise, \
+    {NAME, anam_##LEVEL##_usable, DOTS, EXACT, EXACT##4, anam_##LEVEL##_scan, anam_##LEVEL##_reaching, anam_##LEVEL##_dot, anam_##LEVEL##_quantise, \
      anam_##LEVEL##_residual}
 #if defined(ANAM_VNNI)
     ANAM_ROW("avx512vnni", vnni, anam_avx2_dots, anam_vnni_exact),

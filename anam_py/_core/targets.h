@@ -2,10 +2,17 @@
 #ifndef ANAM_TARGETS_H
 #define ANAM_TARGETS_H
 
+/* Before a loop: its iterations may be done together, and with sums as arguments, these may be added up in any order. MSVC has
+ * no such words, or only with /openmp:experimental, where they mean fast instead of IEEE arithmetic. */
 #if defined(__GNUC__) || defined(__clang__)
     #define ANAM_INLINE static inline __attribute__((always_inline))
+    #define ANAM_PRAGMA(WORDS) _Pragma(#WORDS)
+    #define ANAM_TOGETHER ANAM_PRAGMA(omp simd)
+    #define ANAM_TOGETHER_ADDING(...) ANAM_PRAGMA(omp simd reduction(+:__VA_ARGS__))
 #else
     #define ANAM_INLINE static __forceinline
+    #define ANAM_TOGETHER
+    #define ANAM_TOGETHER_ADDING(...)
 #endif
 
 #define ANAM_PORTABLE
@@ -93,13 +100,21 @@ static int anam_portable_usable(void) { return 1; }
 #endif
 
 #if defined(__aarch64__) && (defined(__GNUC__) || defined(__clang__))
+/* For functions that have none of those for every CPU inlined into them: a file compiled for more than this architecture, or with
+ * other extensions, has these compiled for that. Clang before 16 has the intrinsics only where all the file may use them. */
+#if defined(__ARM_FEATURE_DOTPROD)
+    #define ANAM_DOTPROD
+#elif !defined(__clang__) || __clang_major__ >= 16
+    #define ANAM_DOTPROD __attribute__((target("arch=armv8.2-a+dotprod")))
+#endif
+
+#if defined(ANAM_DOTPROD)
     #include <arm_neon.h>
     #if defined(__linux__)
         #include <sys/auxv.h>
     #elif defined(__APPLE__)
         #include <sys/sysctl.h>
     #endif
-    #define ANAM_DOTPROD __attribute__((target("arch=armv8.2-a+dotprod")))
 
     static int anam_dotprod_usable(void)
     {
@@ -113,6 +128,7 @@ static int anam_portable_usable(void) { return 1; }
         return 0;
     #endif
     }
+#endif
 #endif
 
 #endif
