@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anam_py import _core
-from anam_py.store import HTMCore, catalog, coding, files, jobs, writer
+from anam_py.store import HTMCore, catalog, coding, files, jobs, merge, tables, writer
 
 DIMENSION = 4
 FLUSH_ROWS, BULK_ROWS = 8, 20
@@ -37,6 +37,17 @@ class Operation(NamedTuple):
     kind: str
     keys: tuple[str, ...] = ()
     number: int = 0
+
+
+INSERT = Operation("bulk", tuple(f"new {i}" for i in range(BULK_ROWS + 1)), 100)
+DELETE = Operation("delete", tuple(f"0 {i}" for i in range(6)))
+
+
+def before_insert(sources: int) -> list[Operation]:
+    """Return operations after which each shard has so many segments to merge: a single one because rows of it are dead."""
+    stored = [Operation("many", tuple(f"{number} {i}" for i in range(10)), number) for number in range(sources)]
+    operations = [operation for many in stored for operation in (many, Operation("flush"))]
+    return [*operations, DELETE] if sources == 1 else operations
 
 
 def workload(seed: int, length: int, prefix: str = "") -> list[Operation]:
@@ -159,6 +170,28 @@ def repair(path: str, kill_at: int | None = None) -> None:
     steps = _Steps(kill_at)
     HTMCore.repair(path)
     _say(f"steps {steps.count}")
+
+
+def insert(path: str, sources: int, *, commit: bool) -> None:
+    """Do what comes before an insert of many rows, merge each shard's segments, and insert; be killed then.
+
+    Neither merge nor insert is committed unless `commit`. Says how long the log is after each flush.
+    """
+    jobs.BULK_ROWS = BULK_ROWS
+    merge.Merger._merge_one = lambda _: False
+    tables.Writer.shrink = lambda _: None  # which would empty the log
+    htm = HTMCore(path, 2, dimension=DIMENSION)
+    for operation in before_insert(sources):
+        do(htm, operation)
+        if operation.kind == "flush":
+            _say(f"log {Path(path, 'catalog.sqlite-wal').stat().st_size}")
+    if not commit:
+        writer.WritingEngine.replace_segments = lambda *_: None
+        writer.WritingEngine._listed = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+    if sources:
+        htm.compact()
+    do(htm, INSERT)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _prefix(name: int, threads: int) -> str:

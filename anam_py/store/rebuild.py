@@ -226,11 +226,21 @@ class Rebuild:
         """Return whether commits are missing from a catalog that is whole: it is older than the segments."""
         unlisted = [file for file in self._files if file.state == "unlisted" and self._is_ours(file) and file.sound.any()]
         newer = [file for file in unlisted if file.ids[file.sound].max() > self._last_id]
-        there = {file.path.name for file in self._files}
-        gone = {row.name for row, state in self._rescue.segments if state == "live"} - there
-        # What was merged went away only once that was committed.
-        merged = [file for file in unlisted if gone & {*file.replaces} or (file in newer and file.replaces)]
-        return bool(merged or (newer and self._log_is_empty))
+        if any(file.replaces for file in newer):  # only what was committed is merged
+            return True
+        return bool(newer and self._log_is_empty) or any(self._was_committed(file) for file in unlisted)
+
+    def _was_committed(self, file: SegmentFile) -> bool:
+        """Return whether a file is of a merge whose commit the catalog lacks: only after that went away what it replaced.
+
+        One segment may be gone for another reason, while the merge never returned. Then it was committed only if all that it
+        replaced is gone, or, where that is one, if it leaves out what the catalog takes for alive.
+        """
+        names = {*file.replaces}
+        gone = [row for row, state in self._rescue.segments if state == "live" and row.name in names]
+        if not gone or any(other.path.name in names for other in self._files):
+            return False
+        return len(names) > 1 or bool(np.setdiff1d(self._live_ids(gone[0]), file.ids).size)
 
     # ---- rows of entries ----
 
@@ -253,14 +263,17 @@ class Rebuild:
     def _ids_by_place(self, listed: Segment) -> NDArray[np.int64]:
         """Return the ids that a file's rows have by the catalog, which knows the live and the dead ones."""
         first, last = listed.first_id, listed.last_id
-        ids = self._entries["id"]
-        live = ids[(ids >= first) & (ids <= last) & (self._entries["shard"] == listed.shard)]
         dead = self._rescue.dead[(self._rescue.dead >= first) & (self._rescue.dead <= last)].tolist()
         versions = self._writer.sql.execute(
             "SELECT id, key FROM history WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(dead),)
         )
         here = [i for i, key in versions if shard_of(key, self._marker.shards) == listed.shard]
-        return np.union1d(live, np.array(here, np.int64))
+        return np.union1d(self._live_ids(listed), np.array(here, np.int64))
+
+    def _live_ids(self, listed: Segment) -> NDArray[np.int64]:
+        ids, shards = self._entries["id"], self._entries["shard"]
+        live: NDArray[np.int64] = ids[(ids >= listed.first_id) & (ids <= listed.last_id) & (shards == listed.shard)]
+        return live
 
     def _provide(self, numbers: range) -> None:
         """Find a row for each entry that has none, in files that can be kept as they are first."""

@@ -248,6 +248,9 @@ class WritingEngine(Committer):
         self._flush()
         batch, changes = write.batch, Changes(self._writer, self.marker.shards, self._next_id)
         with self._commit_lock:
+            if recovery.log_is_empty(self.folder):  # which, beside newer files, would look as if it had been lost
+                with self._writer.transaction(durable=True):
+                    self._writer.set_meta("uuid", self.marker.uuid)  # anything, even what is there already
             with self._new_files() as paths, self._writer.transaction(durable=True):
                 write.deleted = changes.take_out(batch)
                 entries = changes.new_entries(batch)

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from crashing import Nursery
 from remote import Remote, RemoteError
-from stores import V, W, contents, names, rows, segment_files
+from stores import V, W, codes_files, contents, names, rows, segment_files
 
 from anam_py.exceptions import HTMError, ValidationError
 from anam_py.store import HTMCore, Ledger, jobs, merge, segment, writer
@@ -89,8 +89,8 @@ def catalog(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def every_file(path: Path) -> collections.Counter[bytes]:
-    """Return the content of each file that a repair may not lose."""
-    found = [file for file in path.rglob("*") if file.is_file() and not file.name.startswith("LOCK")]
+    """Return the content of each file that a repair may not lose: of all but codes, which are made anew."""
+    found = [file for file in {*path.rglob("*")} - {*codes_files(path)} if file.is_file() and not file.name.startswith("LOCK")]
     return collections.Counter(file.read_bytes() for file in found if file.suffix != ".sqlite-shm" and file.stat().st_size)
 
 
@@ -1073,6 +1073,62 @@ def test_after_a_process_was_killed_a_repair_gives_what_was_acknowledged_but_for
         assert any(found.items() <= state.items() and len(state) - len(found) == report.lost for state in possible)
     else:
         assert {(key, *version) for key, version in found.items()} <= ever(number, 30)
+
+
+def replaced_by(file: Path) -> list[str]:
+    """Return the names of the segments that one says it was merged from."""
+    with h5py.File(file) as opened:
+        said = opened.attrs["replaces"].decode()
+    return [] if said == "-" else said.split(",")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs fork and SIGKILL")
+@pytest.mark.parametrize("sources", [1, 2])
+def test_half_an_insert_does_not_come_back_where_a_segment_is_lost_that_was_being_merged(
+    nursery: Nursery, store_path: Path, sources: int
+) -> None:
+    *_, end = nursery.start(crashing.insert, store_path, sources=sources, commit=False)
+    assert end == "ended -9"
+    shard = store_path / "shard-0001"
+    *_, half = sorted(shard.iterdir(), key=lambda file: int(file.name.split("-")[1]))
+    half.unlink()
+    (names,) = filter(None, map(replaced_by, shard.iterdir()))
+    assert len(names) == sources
+    (shard / names[0]).unlink()
+    report = HTMCore.repair(store_path)
+    assert (report.lost, report.may_reappear) == (0, 0)
+    with HTMCore(store_path) as htm:
+        assert crashing.state(htm) == crashing.states(crashing.before_insert(sources))[-1]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs fork and SIGKILL")
+@pytest.mark.parametrize("sources", [1, 2])
+def test_an_insert_is_taken_up_where_the_log_was_cut_off_before_it_and_before_a_merge(
+    nursery: Nursery, store_path: Path, sources: int
+) -> None:
+    *_, said, end = nursery.start(crashing.insert, store_path, sources=sources, commit=True)
+    assert end == "ended -9"
+    log = store_path / "catalog.sqlite-wal"
+    replace(log, log.read_bytes()[: int(said.removeprefix("log "))])
+    report = HTMCore.repair(store_path)
+    # What was deleted is in the catalog again, but its vectors are nowhere.
+    assert (report.lost, report.may_reappear) == (len(crashing.DELETE.keys) if sources == 1 else 0, len(crashing.INSERT.keys))
+    with HTMCore(store_path) as htm:
+        found = {key: (item[0]["version"], item[0]["metadata"]["n"]) for key, item in contents(htm).items()}
+    assert found == crashing.states([*crashing.before_insert(sources), crashing.INSERT])[-1]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs fork and SIGKILL")
+def test_half_of_the_first_insert_of_a_session_does_not_come_back(nursery: Nursery, store_path: Path) -> None:
+    *_, end = nursery.start(crashing.insert, store_path, sources=0, commit=False)
+    assert end == "ended -9"
+    half, other = segment_files(store_path)
+    other.unlink()
+    assert [(severity, where) for severity, where, _ in HTMCore.verify(store_path)] == [
+        ("warning", f"{half.parent.name}/{half.name}")
+    ]
+    report = HTMCore.repair(store_path)
+    assert (report.kept, report.lost, report.may_reappear) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("read_only", [False, True])
