@@ -1,7 +1,7 @@
 """Coding: giving segments the codes that let a search read fewer bytes.
 
-Codes are never needed. They are made in a thread of their own, once nothing has been merged for a
-moment: what is merged away would have been coded in vain, and who stores wants the processors.
+Codes are never needed. They are made in a thread of their own, once nothing has been stored or merged for
+a moment: what is merged away would have been coded in vain, and who stores wants the processors.
 """
 
 import logging
@@ -127,7 +127,11 @@ class Coder(threading.Thread):
                     self._changed.wait()
                     continue
                 first, last = self._woken
-                seconds = min(last + QUIET_SECONDS, first + _PATIENCE_SECONDS) - time.monotonic()
+                now = time.monotonic()
+                if self._engine.is_committing:
+                    last = now
+                    self._woken = first, last
+                seconds = min(last + QUIET_SECONDS, first + _PATIENCE_SECONDS) - now
                 if seconds <= 0:
                     break
                 self._changed.wait(seconds)

@@ -56,6 +56,11 @@ class Committer(Engine):
         self.check_usable()
         return self._snapshot
 
+    @property
+    def is_committing(self) -> bool:
+        """Whether something is being committed at this moment."""
+        return self._commit_lock.locked()
+
     def run(self, function: Callable[[], T]) -> T:
         """Return ``function()``, called in the writer thread between two commits."""
         job = Job(function)
