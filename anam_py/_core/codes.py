@@ -52,6 +52,8 @@ class Plan:
         Orthonormal rows, whose products with a row are coded; None to code all coordinates of the row itself.
     detail : bool
         Whether there is a second level, of eight bits for every coordinate of a row.
+    considered : tuple of (str, float)
+        The plans that it was chosen from, in words, each with the bytes a row that a search of a sample read with it.
     """
 
     dimension: int
@@ -59,6 +61,7 @@ class Plan:
     bits: int
     rotation: NDArray[np.float32] | None = field(repr=False)
     detail: bool
+    considered: tuple[tuple[str, float], ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         shape = None if self.rotation is None else self.rotation.shape
@@ -119,7 +122,7 @@ class Plan:
 
     def pack(self) -> bytes:
         """Return the plan as bytes."""
-        head = {name: getattr(self, name) for name in ("dimension", "width", "bits", "detail")}
+        head = {name: getattr(self, name) for name in ("dimension", "width", "bits", "detail", "considered")}
         head["rotated"] = self.rotation is not None
         body = b"" if self.rotation is None else self.rotation.astype("<f4").tobytes()
         return json.dumps(head).encode() + b"\n" + body
@@ -132,18 +135,22 @@ class Plan:
             found = json.loads(head)
             dimension, width, bits = (int(found[name]) for name in ("dimension", "width", "bits"))
             rotation = np.frombuffer(body, "<f4").reshape(width, dimension) if found["rotated"] else None
-            plan = cls(dimension, width, bits, rotation, bool(found["detail"]))
+            considered = tuple((str(words), float(bytes_)) for words, bytes_ in found["considered"])
+            plan = cls(dimension, width, bits, rotation, bool(found["detail"]), considered)
         except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise ValueError(f"not a plan: {error!r}") from error
         if plan.pack() != packed:
             raise ValueError("not a plan: it is written otherwise, or goes on after its end")
         return plan
 
+    @property
+    def first_level(self) -> str:
+        """The first level in words."""
+        what = "" if self.rotation is None else f" of {self.dimension} rotated"
+        return f"{self.bits} bits of {self.width}{what} coordinates"
+
     def __str__(self) -> str:
-        what = (
-            f"{self.width} of {self.dimension} rotated coordinates" if self.rotation is not None else f"{self.width} coordinates"
-        )
-        return f"{self.bits} bits of {what}" + (", then 8 bits of all" if self.detail else "")
+        return self.first_level + (", then 8 bits of all" if self.detail else "")
 
 
 # By bits: coordinates and bytes of a group.

@@ -1,6 +1,7 @@
 """The choice of a plan: that with which a search of a sample reads the fewest bytes."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,20 +51,23 @@ def choose_plan(sample: NDArray[np.float32], *, rows: int, threads: int) -> Plan
     ones = np.ones(len(units))
     wanted = max(1, round(_WANTED * len(units) / rows))
     least, chosen = _WORTHWHILE * 4 * sample.shape[1], None
-    for plan in _candidates(units):
-        codes = Codes.of(plan, encode(plan, units, ones, threads=threads))
+    considered = []
+    for candidate in _candidates(units):
+        codes = Codes.of(candidate, encode(candidate, units, ones, threads=threads))
         levels: list[Levels] = []
         top_k_many([Rows(units, ones, None, codes)], queries, wanted, threads=threads, levels=levels)
         bounded, scored = (
             sum(getattr(told, name) for told in levels) / len(levels) / len(units) for name in ("bounded", "scored")
         )
-        exact = _SCATTERED * 4 * plan.dimension
-        plain = plan.row_bytes + bounded * (_CANDIDATE + exact)
-        detailed = plan.row_bytes + bounded * (_CANDIDATE + _SCATTERED * plan.dimension) + scored * exact
-        if min(plain, detailed) < least:
-            least = min(plain, detailed)
-            chosen = Plan(plan.dimension, plan.width, plan.bits, plan.rotation, detail=detailed < _WORTHWHILE * plain)
-    return chosen
+        exact = _SCATTERED * 4 * candidate.dimension
+        plain = candidate.row_bytes + bounded * (_CANDIDATE + exact)
+        detailed = candidate.row_bytes + bounded * (_CANDIDATE + _SCATTERED * candidate.dimension) + scored * exact
+        plan = replace(candidate, detail=detailed < _WORTHWHILE * plain)
+        read = detailed if candidate.detail else plain
+        considered.append((str(plan), round(read, 1)))
+        if read < least:
+            least, chosen = read, plan
+    return None if chosen is None else replace(chosen, considered=tuple(considered))
 
 
 def _candidates(units: NDArray[np.float32]) -> Iterator[Plan]:

@@ -66,6 +66,8 @@ class Levels(NamedTuple):
     ----------
     rows, alive : int
         How many rows there were, and how many of them were to be searched.
+    scanned : bool
+        Whether there was a first level: so few rows that they are sooner scored need none.
     bounded, scored : int
         How many the first level left, and how many were left to be scored exactly.
     bounding, refining, scoring : float
@@ -74,6 +76,7 @@ class Levels(NamedTuple):
 
     rows: int
     alive: int
+    scanned: bool
     bounded: int
     scored: int
     bounding: float
@@ -164,7 +167,7 @@ class _Search:
         found, *rest = _settle.settle(table, bounds, queries, norms, detailed, self.k, self.least, threads)
         seconds = [spent / count for spent in (bounding, *rest)]
         for block, row, score, counts in found:
-            yield Candidates(block, row, score), Levels(table.n_rows, self.alive, *counts, *seconds)
+            yield Candidates(block, row, score), Levels(table.n_rows, self.alive, bounds is not None, *counts, *seconds)
 
 
 def _for_kernels(rows: Rows, plans: list[Plan]) -> tuple[object, ...]:
