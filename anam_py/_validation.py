@@ -8,6 +8,7 @@ import math
 import numbers
 import operator
 import os
+import re
 import reprlib
 import sys
 from collections.abc import Iterable
@@ -26,6 +27,7 @@ __all__ = [
     "as_matrix",
     "as_vector",
     "check_count",
+    "check_device",
     "check_diff_ops",
     "check_key",
     "check_keys",
@@ -44,6 +46,7 @@ MAX_TEXT_BYTES: Final = 256 * 1024 * 1024
 
 _REAL_KINDS: Final = "fiu"
 _ROWS_AT_ONCE: Final = 4096
+_DEVICE: Final = re.compile(r"cpu|cuda(:(0|[1-9]\d{0,2}))?", re.ASCII)
 
 
 def as_vector(value: object, dimension: int, name: str = "embedding") -> Vector:
@@ -275,6 +278,31 @@ def check_count(value: object, name: str, minimum: int, maximum: int | None = No
     if number < minimum or (maximum is not None and number > maximum):
         raise ValidationError(f"{name} must be {expected}, got {reprlib.repr(number)}")
     return number
+
+
+def check_device(device: object, name: str = "device") -> str | None:
+    """Return the name of a device, or None.
+
+    Parameters
+    ----------
+    device : str or None
+        "cpu", "cuda" or "cuda:N". Whether there is such a device is not asked.
+    name : str
+        Name of the argument, for messages.
+
+    Returns
+    -------
+    str or None
+        The name.
+
+    Raises
+    ------
+    ValidationError
+        If it is neither.
+    """
+    if device is None or (isinstance(device, str) and _DEVICE.fullmatch(device)):
+        return device
+    raise ValidationError(f"{name} must be 'cpu', 'cuda', 'cuda:N' (such as 'cuda:0') or None, got {describe(device)}")
 
 
 def check_similarity(value: object, name: str = "min_similarity") -> float:

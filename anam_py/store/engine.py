@@ -9,9 +9,10 @@ about: the writer publishes one after each commit, a reader reloads when the cat
 import contextlib
 import os
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,9 @@ from anam_py.store.records import RecordCache
 from anam_py.store.segment import MappedSegment, shard_folder
 from anam_py.store.snapshot import PendingRows, SegmentBlock, Snapshot
 from anam_py.store.tables import Reader
+
+if TYPE_CHECKING:
+    from anam_py.store.device import DeviceCopy
 
 T = TypeVar("T")
 
@@ -58,6 +62,8 @@ class Engine:
         self.catalog = catalog
         self.derivations = Derivations(folder, marker.uuid, marker.dimension, catalog)
         self.cache = RecordCache()
+        # By device, for as long as a handle wants them.
+        self.copies: weakref.WeakValueDictionary[str, DeviceCopy] = weakref.WeakValueDictionary()
         self._pid = os.getpid()
         self._closed = False
         self._field: tuple[Snapshot, NDArray[np.float32]] | None = None

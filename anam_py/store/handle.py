@@ -4,9 +4,10 @@ import logging
 import os
 import weakref
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from anam_py import _validation, config
 from anam_py._executor import async_twin
@@ -15,6 +16,9 @@ from anam_py.exceptions import HTMError, ValidationError
 from anam_py.store import registry
 from anam_py.store.engine import Engine
 from anam_py.store.writer import WritingEngine
+
+if TYPE_CHECKING:
+    from anam_py.store.device import DeviceCopy
 
 T = TypeVar("T")
 
@@ -45,6 +49,7 @@ class Handle:
         durability: str = "full",
         read_only: bool = False,
         allow_partial: bool = False,
+        device: str | None = None,
     ) -> None:
         path = _validation.check_path(storage_path, "storage_path")
         shards = _validation.check_count(shard_count, "shard_count", 1, _MOST_SHARDS)
@@ -52,6 +57,7 @@ class Handle:
             dimension = _validation.check_count(dimension, "dimension", 1, _MOST_DIMENSIONS)
         if durability not in ("full", "normal"):
             raise ValidationError(f"durability must be 'full' or 'normal', got {durability!r}")
+        self._copy_of = _copies_on(_validation.check_device(device))
         folder = resolved(path)
         self._profiler = Profiler()
         self._closed = False
@@ -59,6 +65,7 @@ class Handle:
         self._partial = bool(allow_partial)
         self._engine = registry.acquire(folder, shards, dimension or DEFAULT_DIMENSION, durability, read_only=self._read_only)
         self._finalizer = weakref.finalize(self, registry.release_dropped, self._engine)
+        self._copy = self._copy_of(self._engine)
         if shards != self.shard_count:
             log.info("%s has %d shards, and keeps them; shard_count=%d shapes a new store", folder, self.shard_count, shards)
         if dimension not in (None, self.dimension):
@@ -109,6 +116,7 @@ class Handle:
     def close(self) -> None:
         """Flush and release everything; other handles on the path stay open. A second call does nothing."""
         self._closed = True
+        self._copy = None
         if self._finalizer.detach() and not self._engine.forked:
             registry.release(self._engine)
 
@@ -123,10 +131,10 @@ class Handle:
         -------
         dict of str to int
             used_bytes (cache and pending rows), cache_entries, cache_bytes, pending_bytes,
-            mapped_bytes (segments and codes, which the operating system pages in and out), limit_bytes;
-            used and total are used_bytes and limit_bytes.
+            mapped_bytes (segments and codes, which the operating system pages in and out), device_bytes
+            (the rows that ``device=`` keeps), limit_bytes; used and total are used_bytes and limit_bytes.
         """
-        engine = self._reading()
+        engine, copy = self._reading(), self._copy
         pending, cached = engine.pending_bytes, engine.cache.nbytes
         limit = config.current().memory_limit_mb << 20
         blocks = engine.snapshot().segments
@@ -136,6 +144,7 @@ class Handle:
             "cache_bytes": cached,
             "pending_bytes": pending,
             "mapped_bytes": sum(block.segment.bytes + block.codes_bytes for block in blocks),
+            "device_bytes": 0 if copy is None else copy.nbytes,
             "limit_bytes": limit,
             "used": cached + pending,
             "total": limit,
@@ -193,4 +202,14 @@ class Handle:
         _, shards, dimension = closed.marker
         self._engine = registry.acquire(closed.folder, shards, dimension, closed.durability or "full", read_only=False)
         self._finalizer = weakref.finalize(self, registry.release_dropped, self._engine)
+        self._copy = self._copy_of(self._engine)
         self._closed = False
+
+
+def _copies_on(device: str | None) -> "Callable[[Engine], DeviceCopy | None]":
+    """Return what gives an engine's copy on a device, which must be there; without one it gives None."""
+    if device is None:
+        return lambda _: None
+    from anam_py.store import device as devices  # noqa: PLC0415 - it imports torch, which takes seconds
+
+    return partial(devices.copy_of, device=devices.find(device))

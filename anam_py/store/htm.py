@@ -41,13 +41,21 @@ class HTMCore(Upkeep):
     allow_partial : bool, default False
         Search what can be read of a damaged store, instead of raising; ``stats()`` says what
         was left out.
+    device : {"cpu", "cuda", "cuda:N"}, optional
+        Where `search_many` does its work: on a device of torch's, which gets a copy of the rows
+        and keeps it, shared by the handles on the path, until they are closed. The hits are the
+        same, to the last bit. Rows that do not fit the device's memory (for "cpu",
+        ``memory_limit_mb``) are brought there for each search, in pieces. All else is done without.
 
     Raises
     ------
     ValidationError
         If an argument is not of its type or range.
     HTMError
-        If the path cannot hold a store, or the store cannot be opened; says why and what to do.
+        If the path cannot hold a store, the store cannot be opened, or the device is not there;
+        says why and what to do.
+    ImportError
+        If a device is given and torch is not installed.
 
     Examples
     --------
@@ -138,7 +146,7 @@ class HTMCore(Upkeep):
         matrix = _validation.as_matrix(query_embeddings, self.dimension, "query_embeddings")
         limit = _validation.check_limit(limit)
         least = _validation.check_similarity(min_similarity)
-        return queries.similar(engine, matrix, limit, least, self._scope(where))
+        return queries.similar(engine, matrix, limit, least, self._scope(where), self._copy)
 
     @profiled
     def search_text(self, query: str, limit: int = 10, *, where: dict[str, Any] | None = None) -> list[queries.Hit]:

@@ -144,7 +144,7 @@ def similar(
         if copy is None:
             best = _core.top_k_many(chosen.rows(), matrix, limit, least, threads=_threads())
         else:
-            best = list(copy.top_k(chosen, matrix, limit, least, threads=_threads()))
+            best = copy.top_k(chosen, matrix, limit, least, threads=_threads())
         return [
             _hits(engine, reader, snapshot, query, found, found.score, limit) for query, found in zip(matrix, best, strict=True)
         ]

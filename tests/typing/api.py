@@ -21,7 +21,7 @@ vectors: npt.NDArray[np.float32] = embedder.embed(["def main(): ..."], kind="doc
 
 
 def store(path: Path) -> None:
-    with HTMCore(path, shard_count=8) as htm:
+    with HTMCore(path, shard_count=8, device="cuda:0") as htm:
         htm.store_embedding("src/model.py", vectors[0], {"language": "python"})
         htm.store_embedding("src/model.py", [0.5] * 768, {}, diff_ops("old\n", "new\n"), text="new\n")
         record = htm.get_embedding("src/model.py")
