@@ -7,8 +7,9 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from child import K
+from indexes import NumPy
 from search_data import DIMENSION
-from searchers import Anam, NumPy
+from stores import Anam
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

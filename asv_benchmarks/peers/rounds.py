@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from searchers import NumPy
+from indexes import NumPy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from bandwidth import Bandwidth
     from search_data import DataSet
-    from searchers import Searcher
+    from searcher import Searcher
 
 CHILD = Path(__file__).with_name("search_child.py")
 # The threads of the one before spin for some 30 ms, waiting for more.
@@ -50,8 +50,8 @@ class Result:
         Whether that is what the tables have.
     recall : float
         Which share of the exact nearest was found.
-    built : float or None
-        Seconds of building; None where it was built in an earlier run.
+    built : float
+        Seconds of building, in this run or in an earlier one.
     one : dict
         Seconds of each single query, by the number of threads.
     many : dict
@@ -66,7 +66,7 @@ class Result:
     effort: int | None
     usual: bool
     recall: float = 0
-    built: float | None = None
+    built: float = 0
     one: dict[str, list[float]] = field(default_factory=dict)
     many: dict[str, list[float]] = field(default_factory=dict)
 
@@ -98,8 +98,7 @@ class Child:
         own = folder / f"{data.stem.name}-{searcher.__name__}-{version}"
         command = [sys.executable, CHILD, searcher.__name__, own, data.vectors_file, data.queries_file]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        said = self._said()
-        built = said["seconds"] if said["built"] else None
+        built = self._said()["built"]
         shape = data.name, searcher.column, data.rows, group, searcher.exact
         efforts = searcher.efforts or (None,)
         self.results = [Result(*shape, effort, effort == efforts[0], built=built) for effort in efforts]

@@ -24,16 +24,21 @@ import platform
 import statistics
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bandwidth import Bandwidth
 from child import K
+from indexes import HnswLib, NumPy
 from library import present
 from plot import plot
 from rounds import Result, measured
 from search_data import DIMENSION, NAMES, QUERIES, DataSet
-from searchers import SEARCHERS, Anam, HnswLib, NumPy, Searcher
+from searchers import SEARCHERS
+from stores import Anam
 from tables import Line, markdown, text
+
+if TYPE_CHECKING:
+    from searcher import Searcher
 
 # Above this, memory and patience are too short for all.
 LARGE = 500_000
@@ -130,7 +135,7 @@ def table(results: list[Result], threads: list[int]) -> tuple[list[str], list[Li
         for count in threads:
             rate = result.rate(count)
             figures[f"batch, {named(count)}, q/s"] = with_ratio(rate, rate / numpy.rate(count))
-        figures["built in s"] = "earlier" if result.built is None else figure(result.built)
+        figures["built in s"] = figure(result.built)
         lines.append(Line(result.column, figures))
     return list(lines[0].figures), lines
 
@@ -141,8 +146,9 @@ def limit(made: dict[str, Any], results: list[Result], threads: int) -> str:
     codes = made["found"] * DIMENSION
     least = codes / speed / 1e6
     ours = next((result for result in results if result.column == Anam.column), None)
-    share = f", {least / ours.milliseconds(threads):.0%} of the time anam_py takes" if ours else ""
-    return f"{named(threads)}: {speed:.1f} GB/s from memory; one byte a number, {codes / 1e6:.1f} MB, takes {least:.2f} ms{share}"
+    reached = f", {least / ours.milliseconds(threads):.0%} of which anam_py reaches" if ours else ""
+    queries = f"{figure(1e3 / least)} queries a second{reached}"
+    return f"{named(threads)}: {speed:.1f} GB/s from memory, enough to read {codes / 1e6:.1f} MB, a byte a number, for {queries}"
 
 
 def named(threads: int) -> str:

@@ -4,7 +4,7 @@
 
     python search_child.py SEARCHER FOLDER VECTORS.npy QUERIES.npy
 
-It first says how long it took to get ready. A request names what to do, "one" or "many", with how many threads, with what
+It first says how long it took to build. A request names what to do, "one" or "many", with how many threads, with what
 effort if the searcher knows any, and about how many seconds it may take.
 """
 
@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from searchers import named, ready
+from searcher import ready
+from searchers import named
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from searchers import Searcher
+    from searcher import Searcher
 
 SINGLE = 20  # of the queries are asked one by one
 LEAST = 3  # of them are, whatever it takes
@@ -81,9 +82,7 @@ def main(name: str, folder: str, vectors: str, queries: str) -> None:
 
     asked = np.load(queries)
     searcher = named(name)(Path(folder), np.load(vectors, mmap_mode="r"))
-    start = time.perf_counter()
-    built = ready(searcher)
-    say({"built": built, "seconds": time.perf_counter() - start})
+    say({"built": ready(searcher)})
     for line in sys.stdin:
         request = json.loads(line)
         searcher.use(request["threads"])
