@@ -54,6 +54,9 @@ class Plan:
         Whether there is a second level, of eight bits for every coordinate of a row.
     considered : tuple of (str, float)
         The plans that it was chosen from, in words, each with the bytes a row that a search of a sample read with it.
+    shares : tuple of (float, float)
+        Ascending: a recall, and how much of what codes leave out bounds must allow for so that this share of the nearest
+        rows of a sample stays within theirs.
     """
 
     dimension: int
@@ -62,6 +65,7 @@ class Plan:
     rotation: NDArray[np.float32] | None = field(repr=False)
     detail: bool
     considered: tuple[tuple[str, float], ...] = field(default=(), repr=False)
+    shares: tuple[tuple[float, float], ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         shape = None if self.rotation is None else self.rotation.shape
@@ -120,9 +124,13 @@ class Plan:
         summing = self.dimension * _SINGLE / (1 - self.dimension * _SINGLE)
         return float(1.01 * np.sqrt(self.width) * (1 + self.defect) * summing + 4 * _SINGLE)
 
+    def share(self, recall: float) -> tuple[float, float]:
+        """Return the recall to expect, at least the one that is asked for, and what bounds must allow for to reach it."""
+        return next(((known, share) for known, share in self.shares if known >= recall), (1.0, 1.0))
+
     def pack(self) -> bytes:
         """Return the plan as bytes."""
-        head = {name: getattr(self, name) for name in ("dimension", "width", "bits", "detail", "considered")}
+        head = {name: getattr(self, name) for name in ("dimension", "width", "bits", "detail", "considered", "shares")}
         head["rotated"] = self.rotation is not None
         body = b"" if self.rotation is None else self.rotation.astype("<f4").tobytes()
         return json.dumps(head).encode() + b"\n" + body
@@ -136,7 +144,8 @@ class Plan:
             dimension, width, bits = (int(found[name]) for name in ("dimension", "width", "bits"))
             rotation = np.frombuffer(body, "<f4").reshape(width, dimension) if found["rotated"] else None
             considered = tuple((str(words), float(bytes_)) for words, bytes_ in found["considered"])
-            plan = cls(dimension, width, bits, rotation, bool(found["detail"]), considered)
+            shares = tuple((float(recall), float(share)) for recall, share in found["shares"])
+            plan = cls(dimension, width, bits, rotation, bool(found["detail"]), considered, shares)
         except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise ValueError(f"not a plan: {error!r}") from error
         if plan.pack() != packed:
@@ -254,20 +263,23 @@ class PreparedQueries:
         self._queries = queries
         self._norms = norms
 
-    def sketches(self, plan: Plan) -> "_coding.Sketches":
-        """Return the queries for a plan's first level, or raise ValueError if it is one of rows of another dimension."""
+    def sketches(self, plan: Plan, share: float = 1.0) -> "_coding.Sketches":
+        """Return the queries for a plan's first level, or raise ValueError if it is one of rows of another dimension.
+
+        With a `share` of less than 1, bounds allow for only so much of what codes leave out, and some rows exceed theirs.
+        """
         if self._queries.shape[1] != plan.dimension:
             raise ValueError(f"{plan.dimension} coordinates were coded, not {self._queries.shape[1]}")
         rotated, zero = plan.rotation is not None, 1 << (plan.bits - 1)
         return _coding.Sketches(
-            self._values(plan.rotation, plan.width), plan.padded, zero, plan.early_width, rotated, plan.error, plan.defect
+            self._values(plan.rotation, plan.width), plan.padded, zero, plan.early_width, rotated, plan.error, plan.defect, share
         )
 
     def detailed(self, dimension: int) -> "_coding.Sketches":
         """Return the queries for the second level."""
         stride = -(-dimension // _DETAIL_ALIGNMENT) * _DETAIL_ALIGNMENT
         values = self._values(None, dimension)
-        return _coding.Sketches(values, stride, 0, dimension, False, _UNIT_ERROR, 0.0)  # noqa: FBT003 - by place, in compiled code
+        return _coding.Sketches(values, stride, 0, dimension, False, _UNIT_ERROR, 0.0, 1.0)  # noqa: FBT003 - by place, in compiled code
 
     def _values(self, rotation: NDArray[np.float32] | None, width: int) -> NDArray[np.float64]:
         values = np.empty((len(self._queries), width))

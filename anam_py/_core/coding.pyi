@@ -26,5 +26,13 @@ def project(
 
 class Sketches:
     def __init__(
-        self, values: NDArray[np.float64], padded: int, zero: int, early: int, rotated: bool, error: float, defect: float
+        self,
+        values: NDArray[np.float64],
+        padded: int,
+        zero: int,
+        early: int,
+        rotated: bool,
+        error: float,
+        defect: float,
+        share: float,
     ) -> None: ...

@@ -214,11 +214,13 @@ cdef class Sketches:
         A bound of the norm of the error in the values that rows' codes stand for.
     defect : float
         How far the rotation is from orthonormal.
+    share : float
+        How much of what the codes leave out the bounds allow for: 1 for bounds that hold; with less, most do.
     """
 
     def __cinit__(
         self, const double[:, ::1] values, Py_ssize_t padded, int zero, Py_ssize_t early, bint rotated, double error,
-        double defect,
+        double defect, double share,
     ):
         cdef Py_ssize_t k, n = values.shape[0]
         cdef fenv_t caller
@@ -230,7 +232,7 @@ cdef class Sketches:
             caller = enter_ieee()
             for k in range(n):
                 sketch(
-                    &values[k, 0], values.shape[1], zero, early, rotated, error, defect, self.codes + k * padded,
+                    &values[k, 0], values.shape[1], zero, early, rotated, error, defect, share, self.codes + k * padded,
                     self.sketches + k,
                 )
             leave_ieee(caller)
@@ -242,7 +244,7 @@ cdef class Sketches:
 
 cdef void sketch(
     const double *values, Py_ssize_t width, int zero, Py_ssize_t early, bint rotated, double error, double defect,
-    int8_t *codes, anam_sketch *out,
+    double share, int8_t *codes, anam_sketch *out,
 ) noexcept nogil:
     cdef Py_ssize_t i
     cdef double greatest = 0.0, norm = 0.0, missed = 0.0, later = 0.0, step, difference, decoded
@@ -265,10 +267,10 @@ cdef void sketch(
     out.codes = codes
     out.offset = zero * total
     out.early_offset = zero * first
-    out.residual = above(sqrt(norm) + NORM_SLACK)
-    out.rest = above(sqrt(max(0.0, 1.0 - norm / (1.0 + defect))) + NORM_SLACK) if rotated else 0.0
+    out.residual = above(share * (sqrt(norm) + NORM_SLACK))
+    out.rest = above(share * (sqrt(max(0.0, 1.0 - norm / (1.0 + defect))) + NORM_SLACK)) if rotated else 0.0
     # What the code of the query leaves out, times a decoded row, whose norm exceeds 1 by little; the rotation's defect; and
     # the roundings of the bound itself.
     decoded = (1.0 + defect + error) * (1.0 + (width + 8) * SCALE_SLACK)
-    out.slack = above(sqrt(missed) * decoded + 2.0 * defect + 2.0 ** -18)
+    out.slack = above(share * sqrt(missed) * decoded + 2.0 * defect + 2.0 ** -18)
     out.early_rest = above(sqrt(later) + NORM_SLACK)

@@ -6,19 +6,23 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from anam_py._core.codes import Codes, Plan, encode
+from anam_py._core.codes import Codes, Plan, PreparedQueries, encode
 from anam_py._core.loading import scan as _scan
-from anam_py._core.search import Levels, Rows, top_k_many
+from anam_py._core.search import Levels, Rows, for_kernels, top_k_many
 
 # Coordinates of a rotation that are tried, and the longest rows whose rotation is worth computing.
 _WIDTHS = (64, 96, 128, 192, 256, 384, 512)
 _LONGEST = 2048
 # Rows of the sample that are taken for queries, and how many of the best of all rows a search is taken to want.
-_QUERIES = 32
+_QUERIES = 64
 _WANTED = 10
 # Bytes of a row that is read by itself count for so many times as much as those of a scan, and it costs so many in any case.
 _SCATTERED = 1.5
 _CANDIDATE = 64
+# What bounds must allow for is measured for these shares of the nearest rows, and some more is allowed for.
+_RECALLS = (0.5, 0.8, 0.9, 0.95, 0.99)
+_ASKING = 256
+_MARGIN = 1.2
 # Less than this share of the bytes is not worth a second code, or any.
 _WORTHWHILE = 0.9
 
@@ -45,7 +49,7 @@ def choose_plan(sample: NDArray[np.float32], *, rows: int, threads: int) -> Plan
     _scan.norms(sample, norms)
     directed = norms > 0
     units = np.ascontiguousarray(sample[directed] / norms[directed, np.newaxis], np.float32)
-    queries, units = units[:_QUERIES], units[_QUERIES:]
+    asking, queries, units = units[:_ASKING], units[:_QUERIES], units[_ASKING:]
     if len(units) == 0:
         return None
     ones = np.ones(len(units))
@@ -63,11 +67,33 @@ def choose_plan(sample: NDArray[np.float32], *, rows: int, threads: int) -> Plan
         plain = candidate.row_bytes + bounded * (_CANDIDATE + exact)
         detailed = candidate.row_bytes + bounded * (_CANDIDATE + _SCATTERED * candidate.dimension) + scored * exact
         plan = replace(candidate, detail=detailed < _WORTHWHILE * plain)
-        read = detailed if candidate.detail else plain
+        read = detailed if plan.detail else plain
         considered.append((str(plan), round(read, 1)))
         if read < least:
             least, chosen = read, plan
-    return None if chosen is None else replace(chosen, considered=tuple(considered))
+    if chosen is None:
+        return None
+    return replace(chosen, considered=tuple(considered), shares=_shares(chosen, units, asking, threads=threads))
+
+
+def _shares(
+    plan: Plan, units: NDArray[np.float32], queries: NDArray[np.float32], *, threads: int
+) -> tuple[tuple[float, float], ...]:
+    """Return what bounds must allow for, for some shares of the nearest rows to stay within theirs (`Plan.shares`)."""
+    codes = Codes.of(plan, encode(plan, units, np.ones(len(units)), threads=threads))
+    plans: list[Plan] = []
+    table = _scan.Blocks([for_kernels(Rows(units, np.ones(len(units)), None, codes), plans)], plan.dimension)
+    prepared = PreparedQueries(queries, np.ones(len(queries)))
+    estimated, bounded = (
+        _scan.Bounds(table, queries, [prepared.sketches(plan, share)], 0, -np.inf, threads) for share in (0.0, 1.0)
+    )
+    needed: list[float] = []
+    for k, query in enumerate(queries):
+        scores = units @ query
+        nearest = np.argpartition(scores, -2)[-2:]  # those of all rows are nearer still
+        estimates, bounds = estimated.of(k)[nearest], bounded.of(k)[nearest]
+        needed += ((scores[nearest] - estimates) / np.maximum(bounds - estimates, 2.0**-20)).tolist()
+    return tuple((recall, float(np.clip(np.quantile(needed, recall) * _MARGIN, 0.0, 1.0))) for recall in _RECALLS)
 
 
 def _candidates(units: NDArray[np.float32]) -> Iterator[Plan]:

@@ -72,6 +72,8 @@ class Levels(NamedTuple):
         How many the first level left, and how many were left to be scored exactly.
     bounding, refining, scoring : float
         Seconds that each step took; a share, where queries were searched together.
+    recall : float
+        The share of the answer that is to be expected in it; 1 where the search is exact.
     """
 
     rows: int
@@ -82,6 +84,7 @@ class Levels(NamedTuple):
     bounding: float
     refining: float
     scoring: float
+    recall: float
 
 
 def top_k_many(
@@ -91,6 +94,7 @@ def top_k_many(
     min_score: float = -np.inf,
     *,
     threads: int,
+    recall: float = 1.0,
     levels: list[Levels] | None = None,
 ) -> list[Candidates]:
     """Find, for each query, the rows whose exact score is not below that of the k-th best, nor below a minimum.
@@ -104,6 +108,9 @@ def top_k_many(
     min_score : float
     threads : int
         At most how many to use.
+    recall : float, default 1.0
+        With less, the first level may drop rows that belong into the answer, each with a probability of up to 1 - `recall`, by
+        what was measured when their plan was chosen. Scores are exact all the same.
     levels : list of Levels, optional
         Is told what the search for each query did.
 
@@ -115,11 +122,10 @@ def top_k_many(
     """
     queries = np.ascontiguousarray(queries)
     plans: list[Plan] = []
-    table = _scan.Blocks([_for_kernels(rows, plans) for rows in blocks], queries.shape[1])
+    table = _scan.Blocks([for_kernels(rows, plans) for rows in blocks], queries.shape[1])
     alive = sum(len(rows.vectors) if rows.alive is None else int(np.count_nonzero(rows.alive)) for rows in blocks)
-    detail = any(rows.codes is not None and rows.codes.plan.detail for rows in blocks)
     k = min(k, table.n_rows + 1)  # one more than there are asks for all as well as any number
-    search = _Search(table, plans, detail, alive, k, min_score)
+    search = _Search(table, plans, alive, k, min_score, recall)
     search.scan_bytes = sum(_scan_bytes(rows) for rows in blocks)
     found = []
     for some in _pieces(len(queries), table.n_rows):
@@ -138,13 +144,14 @@ def top_k(blocks: Sequence[Rows], query: NDArray[np.float32], k: int, min_score:
 class _Search:
     """One search of many queries over the same rows."""
 
-    def __init__(self, table: "_scan.Blocks", plans: list[Plan], detail: bool, alive: int, k: int, least: float) -> None:  # noqa: FBT001
+    def __init__(self, table: "_scan.Blocks", plans: list[Plan], alive: int, k: int, least: float, recall: float) -> None:
         self.table = table
         self.plans = plans
-        self.detail = detail
+        self.detail = any(plan.detail for plan in plans)
         self.alive = alive
         self.k = k
         self.least = least
+        self.shares = [plan.share(recall) for plan in plans]
         self.scan_bytes = 0.0
 
     def run(self, queries: NDArray[np.float32], threads: int) -> Iterator[tuple[Candidates, Levels]]:
@@ -157,20 +164,24 @@ class _Search:
         bounds = detailed = None
         if self.alive > max(_FEW_ROWS, self.k):
             prepared = PreparedQueries(queries, norms)
-            sketches = [prepared.sketches(plan) for plan in self.plans]
+            sketches = [prepared.sketches(plan, share) for plan, (_, share) in zip(self.plans, self.shares, strict=True)]
             best = min(2 * self.k, self.k + _EXTRA) if self.k <= _MAX_HEAP else 0
             workers = threads_for(self.scan_bytes * count, threads)
             bounds = _scan.Bounds(table, units, sketches, best, self.least, workers)
             if self.detail:
                 detailed = prepared.detailed(table.dimension)
         bounding = time.perf_counter() - started
+        expected = min((known for known, _ in self.shares), default=1.0) if bounds is not None else 1.0
         found, *rest = _settle.settle(table, bounds, queries, norms, detailed, self.k, self.least, threads)
-        seconds = [spent / count for spent in (bounding, *rest)]
+        bounding, refining, scoring = (spent / count for spent in (bounding, *rest))
         for block, row, score, counts in found:
-            yield Candidates(block, row, score), Levels(table.n_rows, self.alive, bounds is not None, *counts, *seconds)
+            yield (
+                Candidates(block, row, score),
+                Levels(table.n_rows, self.alive, bounds is not None, *counts, bounding, refining, scoring, expected),
+            )
 
 
-def _for_kernels(rows: Rows, plans: list[Plan]) -> tuple[object, ...]:
+def for_kernels(rows: Rows, plans: list[Plan]) -> tuple[object, ...]:
     """Give a block as the kernels take it, copying only what is not contiguous, and note its plan."""
     codes = None
     if rows.codes is not None:

@@ -11,7 +11,8 @@ from anam_py import _core, _validation
 from anam_py._executor import async_twin
 from anam_py._profiling import profiled
 from anam_py.exceptions import HTMError, ValidationError
-from anam_py.store import benchmark, filters, queries, recovery
+from anam_py.store import benchmark, explain, filters, queries, recovery
+from anam_py.store.reports import Explanation
 from anam_py.store.upkeep import Upkeep
 
 
@@ -75,6 +76,8 @@ class HTMCore(Upkeep):
         min_similarity: float = 0.5,
         *,
         where: dict[str, Any] | None = None,
+        mode: str = "exact",
+        recall: float = 0.99,
     ) -> list[queries.Hit]:
         """Return the entries most similar to a vector: exactly the best, every time.
 
@@ -90,6 +93,11 @@ class HTMCore(Upkeep):
             Which entries to search, by their metadata: ``{"language": "python", "size_bytes":
             {"$gt": 1000}}``. Keys are dotted paths; operators are ``$eq $ne $gt $gte $lt $lte $in
             $nin $exists $contains $prefix``, and ``$and $or $not`` around filters.
+        mode : {"exact", "approx"}, default "exact"
+            "approx" reads less of a large store: what it finds has exact scores, but some of the best may
+            be missing. The answer is a list whose `expected_recall` says how many are to be expected.
+        recall : float, default 0.99
+            The least share of the best to expect in an approximate answer, above 0.
 
         Returns
         -------
@@ -108,7 +116,7 @@ class HTMCore(Upkeep):
         query = _validation.as_vector(query_embedding, self.dimension, "query_embedding")
         limit = _validation.check_limit(limit)
         least = _validation.check_similarity(min_similarity)
-        return queries.similar(engine, query[np.newaxis], limit, least, self._scope(where))[0]
+        return queries.similar(engine, query[np.newaxis], limit, least, self._scope(where), None, _recall(mode, recall))[0]
 
     @profiled
     def search_many(
@@ -118,6 +126,8 @@ class HTMCore(Upkeep):
         min_similarity: float = 0.5,
         *,
         where: dict[str, Any] | None = None,
+        mode: str = "exact",
+        recall: float = 0.99,
     ) -> list[list[queries.Hit]]:
         """Return what `search_similar` returns for each row of a matrix, all of one moment.
 
@@ -131,6 +141,8 @@ class HTMCore(Upkeep):
             Least cosine of a hit.
         where : dict, optional
             Which entries to search, as for `search_similar`.
+        mode, recall : str, float
+            As for `search_similar`.
 
         Returns
         -------
@@ -146,7 +158,45 @@ class HTMCore(Upkeep):
         matrix = _validation.as_matrix(query_embeddings, self.dimension, "query_embeddings")
         limit = _validation.check_limit(limit)
         least = _validation.check_similarity(min_similarity)
-        return queries.similar(engine, matrix, limit, least, self._scope(where), self._copy)
+        return queries.similar(engine, matrix, limit, least, self._scope(where), self._copy, _recall(mode, recall))
+
+    @profiled
+    def explain_search(
+        self,
+        query_embedding: ArrayLike,
+        limit: int = 10,
+        min_similarity: float = 0.5,
+        *,
+        where: dict[str, Any] | None = None,
+    ) -> Explanation:
+        """Search as `search_similar` does, and return how: the steps, what each left, read and took.
+
+        Parameters
+        ----------
+        query_embedding : array_like of shape (D,)
+            The vector to compare with.
+        limit : int, default 10
+            How many hits to look for.
+        min_similarity : float, default 0.5
+            Least cosine of a hit.
+        where : dict, optional
+            Which entries to search, as for `search_similar`.
+
+        Returns
+        -------
+        Explanation
+            Prints as a table.
+
+        Raises
+        ------
+        ValidationError, HTMError
+            As in `search_similar`.
+        """
+        engine = self._reading()
+        query = _validation.as_vector(query_embedding, self.dimension, "query_embedding")
+        limit = _validation.check_limit(limit)
+        least = _validation.check_similarity(min_similarity)
+        return explain.similar(engine, query, limit, least, self._scope(where))
 
     @profiled
     def search_text(self, query: str, limit: int = 10, *, where: dict[str, Any] | None = None) -> list[queries.Hit]:
@@ -301,6 +351,7 @@ class HTMCore(Upkeep):
 
     search_similar_async = async_twin(search_similar)
     search_many_async = async_twin(search_many)
+    explain_search_async = async_twin(explain_search)
     search_text_async = async_twin(search_text)
     search_hybrid_async = async_twin(search_hybrid)
     query_by_resonance_async = async_twin(query_by_resonance)
@@ -315,3 +366,13 @@ def _words(query: object) -> str:
     if words is None:
         raise ValidationError("query must be a str, got None")
     return words
+
+
+def _recall(mode: object, recall: object) -> float:
+    """Return the recall that a search has to reach."""
+    if mode not in ("exact", "approx"):
+        raise ValidationError(f'mode must be "exact" or "approx", got {mode!r}')
+    share = _validation.check_similarity(recall, "recall")
+    if not 0.0 < share <= 1.0:
+        raise ValidationError(f"recall must be above 0 and at most 1, got {recall!r}")
+    return share if mode == "approx" else 1.0

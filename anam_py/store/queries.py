@@ -28,6 +28,21 @@ if TYPE_CHECKING:
 
 Hit = tuple[str, float, Record]
 
+
+class ApproximateHits(list[Hit]):
+    """Hits of a search that may have missed some.
+
+    Attributes
+    ----------
+    expected_recall : float
+        The share of the exact answer that is to be expected in it, by what was measured on rows of the store.
+    """
+
+    def __init__(self, hits: Iterable[Hit], expected_recall: float) -> None:
+        super().__init__(hits)
+        self.expected_recall = expected_recall
+
+
 # A word in a key (a path, a symbol's name) says more of an entry than one in its text.
 _KEY_WEIGHT, _BODY_WEIGHT = 4.0, 1.0
 # How many of each list take part in a fusion, at least and for each hit wanted.
@@ -132,22 +147,27 @@ def similar(
     min_similarity: float,
     scope: Scope,
     copy: "DeviceCopy | None" = None,
+    recall: float = 1.0,
 ) -> list[list[Hit]]:
     """Return the `limit` entries most similar to each row of a matrix, by the contract's score and order.
 
-    With a copy of the rows on a device, that does most of the work.
+    With a copy of the rows on a device, that does most of the work. With a recall of less than 1, some may be missed.
     """
-    least = -np.inf if min_similarity <= -1.0 else min_similarity  # a cosine may round to less than -1
+    least = least_score(min_similarity)
 
     def work(snapshot: Snapshot, reader: Reader) -> list[list[Hit]]:
         chosen = scope.of(snapshot, reader)
-        if copy is None:
-            best = _core.top_k_many(chosen.rows(), matrix, limit, least, threads=_threads())
+        told: list[_core.Levels] = []
+        if copy is None or recall < 1.0:
+            best = _core.top_k_many(chosen.rows(), matrix, limit, least, threads=threads(), recall=recall, levels=told)
         else:
-            best = copy.top_k(chosen, matrix, limit, least, threads=_threads())
-        return [
-            _hits(engine, reader, snapshot, query, found, found.score, limit) for query, found in zip(matrix, best, strict=True)
+            best = copy.top_k(chosen, matrix, limit, least, threads=threads())
+        answers = [
+            hits(engine, reader, snapshot, query, found, found.score, limit) for query, found in zip(matrix, best, strict=True)
         ]
+        if recall == 1.0:
+            return answers
+        return [ApproximateHits(answer, levels.recall) for answer, levels in zip(answers, told, strict=True)]
 
     return engine.consistent(work)
 
@@ -175,7 +195,7 @@ def resonant(engine: Engine, min_resonance: float, limit: int | None, scope: Sco
             wanted *= 2
         order = order[resonance[order] >= min_resonance]
         found = _core.Candidates(found.block[order], found.row[order], found.score[order])
-        return _hits(engine, reader, snapshot, field, found, resonance[order], count)
+        return hits(engine, reader, snapshot, field, found, resonance[order], count)
 
     return engine.consistent(work)
 
@@ -208,7 +228,7 @@ def hybrid(
     def work(snapshot: Snapshot, reader: Reader) -> list[Hit]:
         with reader.frozen():
             lexical = dict(_lexical(reader, snapshot, query, depth, scope))
-            found = _core.top_k(scope.of(snapshot, reader).rows(), vector, depth, threads=_threads())
+            found = _core.top_k(scope.of(snapshot, reader).rows(), vector, depth, threads=threads())
             ids = list({*lexical, *_ids(snapshot, found)})
             entries = reader.entries_by_id(ids)
             if len(entries) < len(ids):
@@ -243,7 +263,7 @@ def _lexical(reader: Reader, snapshot: Snapshot, query: str, limit: int, scope: 
     return [row for row in rows if row[1] >= rows[limit - 1][1]] if len(rows) > limit else rows
 
 
-def _hits(
+def hits(
     engine: Engine,
     reader: Reader,
     snapshot: Snapshot,
@@ -320,7 +340,7 @@ def _ids(snapshot: Snapshot, found: _core.Candidates) -> list[int]:
 
 def _field_scores(snapshot: Snapshot, field: NDArray[np.float32], count: int, least: float) -> _core.Candidates:
     if field.any():
-        return _core.top_k(snapshot.rows(), field, count, least, threads=_threads())
+        return _core.top_k(snapshot.rows(), field, count, least, threads=threads())
     # The unit vectors cancel out: nothing is more central than anything else.
     rows = [np.arange(len(b.ids)) if b.alive is None else np.flatnonzero(b.alive) for b in snapshot.blocks]
     lengths = [len(part) for part in rows]
@@ -347,5 +367,11 @@ def _scaled(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     return (scores - low) / (high - low) if high > low else np.ones_like(scores)
 
 
-def _threads() -> int:
+def least_score(min_similarity: float) -> float:
+    """Return the least score of a hit."""
+    return -np.inf if min_similarity <= -1.0 else min_similarity  # a cosine may round to less than -1
+
+
+def threads() -> int:
+    """Return how many threads a search may use."""
     return config.current().thread_pool_size
