@@ -40,7 +40,7 @@ class Settings:
     log_level : str
         Least severe level that is written: DEBUG, INFO, WARNING, ERROR or CRITICAL.
     cache_size_mb : int
-        Size of the record cache of each store, in MiB; 0 switches it off.
+        Size of the record cache of each store, in MiB; 0 switches it off. What filters let through may take a quarter of it more.
     """
 
     thread_pool_size: int = dataclasses.field(default_factory=lambda: min(available_cpus(), _MAX_THREADS))

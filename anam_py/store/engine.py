@@ -24,6 +24,7 @@ from anam_py.store.advice import REPAIR
 from anam_py.store.catalog import Catalog
 from anam_py.store.derivations import Derivations
 from anam_py.store.records import RecordCache
+from anam_py.store.scopes import ScopeCache
 from anam_py.store.segment import MappedSegment, shard_folder
 from anam_py.store.snapshot import PendingRows, SegmentBlock, Snapshot
 from anam_py.store.tables import Reader
@@ -62,6 +63,7 @@ class Engine:
         self.catalog = catalog
         self.derivations = Derivations(folder, marker.uuid, marker.dimension, catalog)
         self.cache = RecordCache()
+        self.scopes = ScopeCache()
         # By device, for as long as a handle wants them.
         self.copies: weakref.WeakValueDictionary[str, DeviceCopy] = weakref.WeakValueDictionary()
         self._pid = os.getpid()
@@ -110,6 +112,17 @@ class Engine:
         return known[1]
 
     @property
+    def cached_bytes(self) -> int:
+        """How many bytes the caches of records and of filters' rows take."""
+        return self.cache.nbytes + self.scopes.nbytes
+
+    def drop_caches(self) -> None:
+        """Drop all that can be had again."""
+        self._field = None
+        self.cache.clear()
+        self.scopes.clear()
+
+    @property
     def background_error(self) -> str | None:
         """Why the last flush, merge or coding in the background failed, if it did."""
         return None
@@ -130,8 +143,7 @@ class Engine:
     def close(self) -> None:
         """Release everything; what runs at this moment may end in an HTMError."""
         self._closed = True
-        self._field = None
-        self.cache.clear()
+        self.drop_caches()
         self.catalog.close()
 
     @property

@@ -86,7 +86,7 @@ def export(
 def _chosen(engine: Engine, snapshot: Snapshot, reader: Reader, where: Condition | None) -> Snapshot:
     """Return the snapshot with only the rows to write alive; HTMError unless all of them are there."""
     try:
-        chosen = Scope(where, partial=False).of(snapshot, reader)
+        chosen = Scope(where, partial=False).of(snapshot, reader, engine.scopes)
         if chosen.live != reader.count(where):
             raise Moved
     except Moved:

@@ -20,7 +20,7 @@ def similar(engine: Engine, query: NDArray[np.float32], limit: int, min_similari
 
     def work(snapshot: Snapshot, reader: Reader) -> Explanation:
         started = time.perf_counter()
-        chosen = scope.of(snapshot, reader)
+        chosen = scope.of(snapshot, reader, engine.scopes)
         filtered = time.perf_counter()
         rows = chosen.rows()
         told: list[_core.Levels] = []

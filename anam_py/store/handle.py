@@ -130,12 +130,12 @@ class Handle:
         Returns
         -------
         dict of str to int
-            used_bytes (cache and pending rows), cache_entries, cache_bytes, pending_bytes,
+            used_bytes (caches and pending rows), cache_entries (records), cache_bytes, pending_bytes,
             mapped_bytes (segments and codes, which the operating system pages in and out), device_bytes
             (the rows that ``device=`` keeps), limit_bytes; used and total are used_bytes and limit_bytes.
         """
         engine, copy = self._reading(), self._copy
-        pending, cached = engine.pending_bytes, engine.cache.nbytes
+        pending, cached = engine.pending_bytes, engine.cached_bytes
         limit = config.current().memory_limit_mb << 20
         blocks = engine.snapshot().segments
         return {
@@ -151,8 +151,8 @@ class Handle:
         }
 
     def clear_cache(self) -> None:
-        """Drop the cached records. Nothing stored is lost."""
-        self._reading().cache.clear()
+        """Drop the cached records and what filters let through. Nothing stored is lost."""
+        self._reading().drop_caches()
 
     def enable_profiling(self, enabled: bool = True) -> None:
         """Start or stop measuring how long this handle's operations take.

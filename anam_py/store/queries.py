@@ -20,6 +20,7 @@ from anam_py.store.engine import Engine, Moved
 from anam_py.store.filters import Condition
 from anam_py.store.records import Record, Stored, checked, damage
 from anam_py.store.rows import Entry
+from anam_py.store.scopes import ScopeCache
 from anam_py.store.snapshot import Snapshot
 from anam_py.store.tables import Reader
 
@@ -67,7 +68,7 @@ class Scope(NamedTuple):
     where: Condition | None
     partial: bool
 
-    def of(self, snapshot: Snapshot, reader: Reader) -> Snapshot:
+    def of(self, snapshot: Snapshot, reader: Reader, cache: ScopeCache) -> Snapshot:
         """Return the snapshot with only these rows alive."""
         if snapshot.missing and not self.partial:
             segment, reason = snapshot.missing[0]
@@ -78,7 +79,7 @@ class Scope(NamedTuple):
             )
         if self.where is None:
             return snapshot
-        chosen = snapshot.only(np.array(reader.ids(self.where), np.int64))
+        chosen = cache.narrowed(snapshot, reader, self.where)
         if chosen is None:
             raise Moved
         return chosen
@@ -156,7 +157,7 @@ def similar(
     least = least_score(min_similarity)
 
     def work(snapshot: Snapshot, reader: Reader) -> list[list[Hit]]:
-        chosen = scope.of(snapshot, reader)
+        chosen = scope.of(snapshot, reader, engine.scopes)
         told: list[_core.Levels] = []
         if copy is None or recall < 1.0:
             best = _core.top_k_many(chosen.rows(), matrix, limit, least, threads=threads(), recall=recall, levels=told)
@@ -177,7 +178,7 @@ def resonant(engine: Engine, min_resonance: float, limit: int | None, scope: Sco
     least = _least_cosine(min_resonance)
 
     def work(snapshot: Snapshot, reader: Reader) -> list[Hit]:
-        chosen = scope.of(snapshot, reader)
+        chosen = scope.of(snapshot, reader, engine.scopes)
         count = chosen.live if limit is None else min(limit, chosen.live)
         if not count:
             return []
@@ -226,9 +227,12 @@ def hybrid(
     depth = max(_FUSED_LEAST, _FUSED_PER_HIT * limit)
 
     def work(snapshot: Snapshot, reader: Reader) -> list[Hit]:
+        chosen = scope.of(snapshot, reader, engine.scopes)
         with reader.frozen():
+            if reader.newest_id() > snapshot.last_id and not snapshot.missing:
+                raise Moved  # one that is new might be found by its words only, and another not at all
             lexical = dict(_lexical(reader, snapshot, query, depth, scope))
-            found = _core.top_k(scope.of(snapshot, reader).rows(), vector, depth, threads=threads())
+            found = _core.top_k(chosen.rows(), vector, depth, threads=threads())
             ids = list({*lexical, *_ids(snapshot, found)})
             entries = reader.entries_by_id(ids)
             if len(entries) < len(ids):

@@ -5,9 +5,9 @@ and copied only where they change.
 """
 
 import bisect
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from anam_py import _core
 from anam_py.store.rows import Segment
 from anam_py.store.segment import MappedSegment
 from anam_py.store.sidecar import Sidecar
+
+# Ids of which there is one in so many are not looked up in a table: it would be large, most having been overwritten.
+_SPARSE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +53,11 @@ class Block:
         alive[: len(shorter.alive)] = shorter.alive
         return replace(self, alive=alive, live=shorter.live + len(self.ids) - len(shorter.ids))
 
-    def only(self, ids: NDArray[np.int64]) -> Self:
-        """Return this block with only the rows of `ids` (those that are here and alive) alive."""
-        alive = np.zeros(len(self.ids), np.uint8)
-        alive[self.rows_of(ids)] = 1
-        if self.alive is not None:
-            alive &= self.alive
-        return replace(self, alive=alive, live=int(np.count_nonzero(alive)))
+    def only(self, chosen: NDArray[np.uint8]) -> Self:
+        """Return this block with only the rows alive that are, and that a mask has as well."""
+        alive = chosen if self.alive is None else chosen & self.alive
+        live = int(np.count_nonzero(alive))
+        return replace(self, alive=None if live == len(self.ids) else alive, live=live)
 
     def rows_of(self, ids: NDArray[np.int64]) -> NDArray[np.intp]:
         """Return the rows of those of `ids` (ascending) that are here."""
@@ -79,6 +80,10 @@ class Block:
     @property
     def dead_ids(self) -> NDArray[np.int64]:
         return self.ids[:0] if self.alive is None else self.ids[self.alive == 0]
+
+    @property
+    def live_ids(self) -> NDArray[np.int64]:
+        return self.ids if self.alive is None else self.ids[self.alive != 0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,12 +148,13 @@ class PendingRows:
 class Snapshot:
     """One moment of a store: segments by (shard, first id), then the pending rows.
 
-    `missing` lists live segments whose file is not readable, with the reason.
+    `missing` lists live segments whose file is not readable, with the reason; `narrowed` is what `ScopeCache` has of it.
     """
 
     segments: tuple[SegmentBlock, ...]
     pending: Block
     missing: tuple[tuple[Segment, str], ...] = ()
+    narrowed: dict[Any, "Snapshot"] = field(default_factory=dict, init=False, repr=False, compare=False)
     _starts: list[tuple[int, int]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -161,6 +167,15 @@ class Snapshot:
     @property
     def live(self) -> int:
         return sum(block.live for block in self.blocks)
+
+    @property
+    def last_id(self) -> int:
+        """The greatest id of a row, dead or alive; 0 if there is none."""
+        return max((int(block.ids[-1]) for block in self.blocks if len(block.ids)), default=0)
+
+    def live_ids(self) -> NDArray[np.int64]:
+        """Return the ids of the rows that are alive, ascending."""
+        return np.sort(np.concatenate([block.live_ids for block in self.blocks]))
 
     def rows(self) -> list[_core.Rows]:
         """Return the blocks as the kernels take them."""
@@ -192,10 +207,11 @@ class Snapshot:
         segments = tuple(block.without(dead) for block in self.segments)
         return Snapshot(segments, self.pending.without(dead), self.missing)
 
-    def only(self, ids: NDArray[np.int64]) -> "Snapshot | None":
-        """Return this snapshot with only the rows of `ids` (ascending) alive; None if it lacks one of them."""
-        chosen = Snapshot(tuple(block.only(ids) for block in self.segments), self.pending.only(ids), self.missing)
-        return chosen if chosen.live == len(ids) or self.missing else None
+    def only(self, ids: NDArray[np.int64]) -> "Snapshot":
+        """Return this snapshot with only the rows of `ids` (ascending; those that are here and alive) alive."""
+        among = _lookup(ids, sum(len(block.ids) for block in self.blocks))
+        segments = tuple(block.only(among(block.ids)) for block in self.segments)
+        return Snapshot(segments, self.pending.only(among(self.pending.ids)), self.missing)
 
     def with_pending(self, pending: Block) -> "Snapshot":
         """Return this snapshot with another pending block, its dead rows still dead."""
@@ -212,6 +228,24 @@ class Snapshot:
         segments = sorted((*kept, *added), key=lambda block: block.place)
         missing = tuple(item for item in self.missing if item[0].id not in removed)
         return Snapshot(tuple(segments), self.pending, missing)
+
+
+def _lookup(ids: NDArray[np.int64], rows: int) -> Callable[[NDArray[np.int64]], NDArray[np.uint8]]:
+    """Return a function that says which of other ids are among these (both ascend), to be asked about so many rows."""
+    first, last = (int(ids[0]), int(ids[-1])) if len(ids) else (1, 0)
+    table = None
+    if last - first < _SPARSE * rows:
+        table = np.zeros(last - first + 1, np.uint8)
+        table[ids - first] = 1
+
+    def among(others: NDArray[np.int64]) -> NDArray[np.uint8]:
+        found = np.zeros(len(others), np.uint8)
+        start, stop = np.searchsorted(others, (first, last + 1))
+        within = others[start:stop]
+        found[start:stop] = ids[np.searchsorted(ids, within)] == within if table is None else table[within - first]
+        return found
+
+    return among
 
 
 A = TypeVar("A", bound=np.generic)

@@ -32,7 +32,7 @@ class Reader(Selector):
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
-        self._is_frozen = False
+        self.is_frozen = False
 
     def is_blank(self) -> bool:
         """Return whether nothing was ever created in this database."""
@@ -187,12 +187,12 @@ class Reader(Selector):
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
         """Let every query inside see one moment; inside another `frozen`, that one's."""
-        if self._is_frozen:
+        if self.is_frozen:
             yield
             return
         self.thaw()  # an interrupt may have come between two lines of this function
         try:
-            self._is_frozen = True
+            self.is_frozen = True
             self.sql.execute("BEGIN")
             yield
         finally:
@@ -200,7 +200,7 @@ class Reader(Selector):
 
     def thaw(self) -> None:
         """See each query's own moment again."""
-        self._is_frozen = False
+        self.is_frozen = False
         if self.sql.in_transaction:
             self.sql.execute("ROLLBACK")
 

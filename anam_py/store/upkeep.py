@@ -95,7 +95,7 @@ class Upkeep(Entries):
             engine.flush()
             if aggressive:
                 engine.compact()
-        engine.cache.clear()
+        engine.drop_caches()
         if aggressive:
             _trim_heap()
 

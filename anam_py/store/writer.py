@@ -201,9 +201,9 @@ class WritingEngine(Committer):
         if len(batch.puts) > BULK_ROWS:
             size = 2 * min(size, self._bulk_bytes())  # written in blocks
         size += sum(len(put.metadata) + len(put.diff_ops or "") + len(put.text or "") for put in batch.puts)
-        if self.cache.nbytes + self.pending_bytes + size <= limit:
+        if self.cached_bytes + self.pending_bytes + size <= limit:
             return
-        self.cache.clear()
+        self.drop_caches()
         self.flush()
         if self.pending_bytes + size > limit:
             raise exceptions.MemoryError(

@@ -1,0 +1,109 @@
+"""Which rows filters let through, kept from one search to the next.
+
+Metadata never change under an id, ids ascend from commit to commit and are never used again, and an entry that is gone
+stays gone. So of the entries up to an id, a filter lets through at every later moment what it once did, but for those
+that are gone: it has to be asked about newer entries only, and about none while the snapshot is the same.
+"""
+
+import threading
+import weakref
+from collections import OrderedDict
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anam_py import config
+from anam_py.store.filters import Condition
+from anam_py.store.snapshot import Snapshot
+from anam_py.store.tables import Reader
+
+_MOST = 32
+# The share of the record cache's size that may be taken beside it.
+_SHARE = 4
+
+_Key = tuple[str, tuple[Any, ...]]
+
+
+class _Kept(NamedTuple):
+    """The ids that a filter let through among those up to `last`, and the snapshot that holds the narrowed one."""
+
+    ids: NDArray[np.int64]
+    last: int
+    snapshot: weakref.ref[Snapshot]
+    nbytes: int
+
+
+class ScopeCache:
+    """What the most recently used filters let through, of one store."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[_Key, _Kept] = OrderedDict()
+        self.nbytes = 0
+
+    def narrowed(self, snapshot: Snapshot, reader: Reader, where: Condition) -> Snapshot | None:
+        """Return a snapshot with only those rows alive that a filter lets through; None if they cannot be told any more.
+
+        Nothing is kept that mixes two moments. The reader sees a moment that is not before the snapshot's, nor before that of
+        which ids are known. Up to the snapshot's last id, entries can have gone since, but none have come. So if there are
+        as many as the snapshot has alive, they are the same: its entries. All of them were there when ids were found, unless
+        they are newer and looked at now; so the known ids that are alive, and the new ones, are what the filter lets through.
+        """
+        if snapshot.missing or reader.is_frozen:  # which may have been before the known ids' moment
+            return _as_read(snapshot, reader.ids(where))
+        key = (where.sql, where.parameters)
+        with self._lock:
+            kept = self._kept.get(key)
+            if kept is not None:
+                self._kept.move_to_end(key)
+                if (known := snapshot.narrowed.get(key)) is not None:
+                    return known
+        with reader.frozen():
+            found = reader.ids(where, after=kept.last if kept else 0)
+            agree = reader.count_until(snapshot.last_id) == snapshot.live
+        if not agree:
+            return None if kept else _as_read(snapshot, found)
+        found = found[: np.searchsorted(found, snapshot.last_id, "right")]
+        ids = np.concatenate((kept.ids, found)) if kept else found
+        chosen = snapshot.only(ids)
+        if chosen.live < len(ids):
+            if kept is None:
+                return None
+            ids = chosen.live_ids()
+        masks = sum(block.alive.nbytes for block in chosen.blocks if block.alive is not None)
+        size = ids.nbytes + masks + sum(len(value) for value in where.parameters if isinstance(value, str | bytes))
+        self._keep(key, chosen, _Kept(ids, snapshot.last_id, weakref.ref(snapshot), size))
+        return chosen
+
+    def clear(self) -> None:
+        """Drop everything."""
+        with self._lock:
+            for key in list(self._kept):
+                self._drop(key)
+
+    def _keep(self, key: _Key, chosen: Snapshot, kept: _Kept) -> None:
+        limit = (config.current().cache_size_mb << 20) // _SHARE
+        with self._lock:
+            self._drop(key)
+            snapshot = kept.snapshot()
+            if snapshot is None or kept.nbytes > limit:
+                return
+            self._kept[key] = kept
+            self.nbytes += kept.nbytes
+            # There it goes as soon as the snapshot does, and does not keep files mapped that a merge has replaced.
+            snapshot.narrowed[key] = chosen
+            while self.nbytes > limit or len(self._kept) > _MOST:
+                self._drop(next(iter(self._kept)))
+
+    def _drop(self, key: _Key) -> None:
+        kept = self._kept.pop(key, None)
+        if kept is not None:
+            self.nbytes -= kept.nbytes
+            if (snapshot := kept.snapshot()) is not None:
+                snapshot.narrowed.pop(key, None)
+
+
+def _as_read(snapshot: Snapshot, ids: NDArray[np.int64]) -> Snapshot | None:
+    chosen = snapshot.only(ids)
+    return chosen if chosen.live == len(ids) or snapshot.missing else None
