@@ -135,6 +135,7 @@ def name_the_exact(panel: Axes) -> None:
             textcoords=("data", "axes fraction"),
             va="center",
             color=color,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
             fontweight="bold" if name == Anam.column else "normal",
             arrowprops={"arrowstyle": "-", "color": color, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 4},
         )
