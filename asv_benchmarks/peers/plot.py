@@ -85,8 +85,8 @@ def plot(results: Sequence[Result], found: dict[str, Any], file: Path) -> None:
         figure.legend(handles.values(), handles, loc="outside lower center", ncols=4, frameon=False)
         figure.suptitle(
             f"One query at a time, {threads} threads, {DIMENSION} dimensions, {K} nearest by cosine\n"
-            "filled: exact;  hollow: approximate, small where it was told to look at less or more",
-            fontsize=11,
+            "filled: exact;  hollow: approximate, small: told to look at less or more",
+            fontsize=10,
         )
         figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None, dpi=150)
         plt.close(figure)
@@ -142,12 +142,11 @@ def name_the_exact(panel: Axes) -> None:
 
 
 def spread(places: list[float], apart: float) -> list[float]:
-    """Return ascending places moved up, and down again from the top, until they are apart."""
-    moved: list[float] = []
-    for lowest in places:
-        moved.append(max(lowest, moved[-1] + apart) if moved else max(lowest, apart / 2))
-    top = 1.0
-    for i in reversed(range(len(moved))):
-        moved[i] = min(moved[i], top)
-        top = moved[i] - apart
-    return moved
+    """Return ascending places moved as little as it takes to have them apart; those that push each other move as one."""
+    groups: list[tuple[float, int]] = []  # where the lowest would be, and how many there are
+    for wanted in places:
+        groups.append((wanted, 1))
+        while len(groups) > 1 and groups[-2][0] + groups[-2][1] * apart > groups[-1][0]:
+            (upper, above), (lower, below) = groups.pop(), groups.pop()
+            groups.append(((lower * below + (upper - below * apart) * above) / (below + above), below + above))
+    return [lowest + i * apart for lowest, count in groups for i in range(count)]
