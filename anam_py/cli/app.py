@@ -11,7 +11,7 @@ from anam_py import __version__
 from anam_py.cli.exchange import export, import_
 from anam_py.cli.index import index
 from anam_py.cli.rows import visible
-from anam_py.cli.search import search, similar
+from anam_py.cli.search import explain, search, similar
 from anam_py.cli.stats import stats
 from anam_py.cli.upkeep import backup, compact, repair, verify
 from anam_py.exceptions import AnamError
@@ -72,7 +72,7 @@ def anam(debug: bool) -> None:  # noqa: FBT001 - click passes options by name; t
     """Search code by what it means and by the words it uses, on this machine, with no server."""
 
 
-for command in (index, search, similar, stats, verify, repair, backup, compact, export, import_):
+for command in (index, search, similar, explain, stats, verify, repair, backup, compact, export, import_):
     anam.add_command(command)
 
 

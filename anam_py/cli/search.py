@@ -1,5 +1,6 @@
-"""``anam search`` and ``anam similar``: ask the store, show what it finds."""
+"""``anam search``, ``anam similar`` and ``anam explain``: ask the store, show what it finds, and how."""
 
+import dataclasses
 import textwrap
 import time
 from pathlib import Path
@@ -13,7 +14,7 @@ from anam_py.cli.location import Location, find_store, json_option, limit_option
 from anam_py.cli.rows import Row
 from anam_py.exceptions import AnamError
 
-__all__ = ["search", "similar"]
+__all__ = ["explain", "search", "similar"]
 
 NO_HITS = 1
 SNIPPET_LINES = 8
@@ -66,6 +67,27 @@ def similar(file: str, limit: int, store: Path | None, *, as_json: bool) -> None
         rows = _nearest(htm, location, key, limit)
         seconds = time.perf_counter() - start
     _report({"file": typed(file)}, rows, location, seconds, as_json=as_json)
+
+
+@click.command()
+@click.argument("words", nargs=-1, required=True)
+@limit_option
+@store_option
+@json_option
+def explain(words: tuple[str, ...], limit: int, store: Path | None, *, as_json: bool) -> None:
+    """Show how the vectors nearest to WORDS are found: each step, what it left, read and took."""
+    query = " ".join(map(typed, words))
+    location = find_store(store)
+    with open_store(location) as htm:
+        vector = anam_py.CodeBaseCrawler(htm).embedder.embed([query], kind="query")[0]
+        if not vector.any():
+            raise AnamError(f"{query!r} has no words to search for; ask with letters or digits")
+        explanation = htm.explain_search(vector, limit, -1.0)
+    if as_json:
+        steps = [step._asdict() for step in explanation.steps]
+        output.write_json({"query": query, "store": str(location.store), **dataclasses.asdict(explanation), "steps": steps})
+    else:
+        click.echo(str(explanation))
 
 
 def _nearest(htm: "anam_py.HTMCore", location: Location, key: str, limit: int) -> list[Row]:

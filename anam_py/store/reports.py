@@ -131,6 +131,6 @@ class Explanation:
         if self.plan is None:
             lines.append("no codes: there are too few rows, they are too short, or they have not been coded yet")
         else:
-            lines.append(f"codes: {self.plan}; chosen for the bytes a row that a sample took:")
+            lines += [f"codes: {self.plan}", "chosen for the bytes a row that a search of a sample read:"]
             lines += [f"{read:>9,.1f}  {plan}{'  <' if plan == self.plan else ''}" for plan, read in self.considered]
         return "\n".join(lines)

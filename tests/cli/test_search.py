@@ -252,3 +252,18 @@ def test_words_mean_the_same_in_every_locale(project: Path) -> None:
     )
     assert (not_utf8.returncode, not_utf8.stdout) == (1, b"")
     assert not_utf8.stderr.startswith(b"no hits")
+
+
+def test_explain_shows_the_steps_of_a_search(indexed: Path) -> None:
+    answer = run("explain", "compress", "data")
+    assert answer.out.startswith("step")
+    assert "exact score" in answer.out
+    told = run("explain", "compress", "data", "--json").json
+    assert told["steps"][-1]["name"] == "records"
+    assert told["query"] == "compress data"
+
+
+def test_explain_without_words_to_search_for_is_an_error(indexed: Path) -> None:
+    result = run("explain", "???")
+    assert result.status == 2
+    assert result.err == "anam: '???' has no words to search for; ask with letters or digits\n"
