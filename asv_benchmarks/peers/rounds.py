@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -95,8 +96,8 @@ class Child:
     def __init__(self, searcher: type[Searcher], data: DataSet, folder: Path, group: int) -> None:
         self.searcher = searcher
         version = re.sub(r"[^\w.]+", "-", "-".join(searcher.versions()))
-        own = folder / f"{data.stem.name}-{searcher.__name__}-{version}"
-        command = [sys.executable, CHILD, searcher.__name__, own, data.vectors_file, data.queries_file]
+        self._own = folder / f"{data.stem.name}-{searcher.__name__}-{version}"
+        command = [sys.executable, CHILD, searcher.__name__, self._own, data.vectors_file, data.queries_file]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         built = self._said()["built"]
         shape = data.name, searcher.column, data.rows, group, searcher.exact
@@ -123,13 +124,15 @@ class Child:
         return self.results
 
     def end(self) -> None:
-        """End the process."""
+        """End the process, and remove what it has built if that is not kept."""
         self._process.stdin.close()
         try:
             self._process.wait(ENDING)
         except subprocess.TimeoutExpired:
             self._process.kill()
         self._process.stdout.close()
+        if not self.searcher.kept:
+            shutil.rmtree(self._own, ignore_errors=True)
 
     def _ask(self, **request: Any) -> dict[str, Any]:
         print(json.dumps(request), file=self._process.stdin, flush=True)
