@@ -36,6 +36,17 @@ def oracle_scores(vectors: NDArray[np.float32], query: NDArray[np.float32]) -> N
         return oracle_dots(vectors, query) / (oracle_norms(query) * oracle_norms(vectors))
 
 
+def oracle_score_matrix(vectors: NDArray[np.float32], queries: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the contract's score of each query with each row; NaN for rows of norm zero."""
+    lanes = np.zeros((8, len(queries), len(vectors)))
+    for i in range(vectors.shape[1]):
+        lanes[i % 8] += np.multiply.outer(queries[:, i].astype(float), vectors[:, i].astype(float))
+    fours = lanes[:4] + lanes[4:]
+    twos = fours[:2] + fours[2:]
+    with np.errstate(invalid="ignore"):
+        return (twos[0] + twos[1]) / np.multiply.outer(oracle_norms(queries), oracle_norms(vectors))
+
+
 def oracle_top_k(
     blocks: Sequence[Rows], query: NDArray[np.float32], k: int, min_score: float = -np.inf
 ) -> list[tuple[int, int, float]]:

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import pickle
 import platform
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from coded import coded, some_plans
 
 from anam_py import _core
 
@@ -19,7 +21,7 @@ import hashlib
 import numpy as np
 from anam_py import _core
 
-_core._BYTES_PER_THREAD = 1
+_core.threads._BYTES_PER_THREAD = 1
 rng = np.random.default_rng(1)
 digest = hashlib.sha256()
 for dimension in (1, 3, 8, 31, 100, 768):
@@ -39,10 +41,36 @@ for dimension in (1, 3, 8, 31, 100, 768):
 print(_core.simd_level(), digest.hexdigest())
 """
 
+# Prints a digest of all bounds of rows with the codes it is given; another of the answers by these and by codes of its own.
+CODED_FINGERPRINT = f"""
+import hashlib, pickle, sys
+from pathlib import Path
+import numpy as np
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+from anam_py import _core
+from coded import bounds_of, coded
 
-def run(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
+_core.threads._BYTES_PER_THREAD = 1
+_core.search._FEW_ROWS = 0
+bounds, answers = hashlib.sha256(), hashlib.sha256()
+for blocks, queries in pickle.loads(Path(sys.argv[1]).read_bytes()):
+    for n in (1, 3, 4, 9):
+        for threshold in (-np.inf, 0.3):
+            bounds.update(bounds_of(blocks, queries[:n], threshold).tobytes())
+    told = []
+    for some in (blocks, [coded(rows.codes.plan, rows.vectors, rows.alive, threads=5) for rows in blocks]):
+        for n, k, least in ((1, 10, -np.inf), (9, 3, -np.inf), (9, 500, 0.3)):
+            for found in _core.top_k_many(some, queries[:n], k, least, threads=5):
+                answers.update(b"".join(part.tobytes() for part in found))
+    _core.top_k_many(blocks, queries, 5, threads=1, levels=told)
+    bounds.update(repr([(of_query.bounded, of_query.scored) for of_query in told]).encode())
+print(_core.simd_level(), bounds.hexdigest(), answers.hexdigest())
+"""
+
+
+def run(program: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-P", "-c", program],
+        [sys.executable, "-P", "-c", program, *arguments],
         env=os.environ | environment,
         capture_output=True,
         text=True,
@@ -60,6 +88,29 @@ def test_instruction_sets_and_threads_change_no_bit_of_any_answer() -> None:
             used, digest = result.stdout.split()
             assert used == level
             digests.add(digest)
+    assert len(digests) == 1
+
+
+def test_instruction_sets_agree_on_the_bounds_of_codes_whoever_made_them(rng: np.random.Generator, tmp_path: Path) -> None:
+    cases = []
+    for dimension in (1, 8, 31, 100, 300):
+        vectors = rng.standard_normal((1100, dimension), dtype=np.float32)
+        vectors[500:600] = vectors[0] * (1 + 1e-7 * rng.standard_normal((100, dimension)))
+        vectors[600:700] = np.sign(vectors[:100])
+        vectors[700:800] *= (10.0 ** rng.uniform(-30, 30, (100, 1))).astype(np.float32)
+        alive = (rng.random(1100) < 0.7).astype(np.uint8)
+        for plan in some_plans(rng, dimension):
+            blocks = [coded(plan, vectors[:401]), coded(plan, vectors[401:], alive[401:])]
+            cases.append((blocks, np.concatenate([vectors[[0, 3, 605]], rng.standard_normal((6, dimension), dtype=np.float32)])))
+    (tmp_path / "cases").write_bytes(pickle.dumps(cases))
+    digests = set()
+    for level in _core.simd_levels():
+        for threads in ("1", "5"):
+            result = run(CODED_FINGERPRINT, str(tmp_path / "cases"), ANAM_SIMD=level, OMP_NUM_THREADS=threads)
+            assert result.returncode == 0, result.stderr
+            used, *found = result.stdout.split()
+            assert used == level
+            digests.add(tuple(found))
     assert len(digests) == 1
 
 
