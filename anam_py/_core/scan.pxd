@@ -7,7 +7,8 @@ cdef struct Block:
     const float *vectors
     const double *norms
     const uint8_t *alive        # NULL where all are
-    anam_panels panels          # of no data where rows have no codes
+    Py_ssize_t coded            # how many rows have codes: the first
+    anam_panels panels
     const int8_t *detail        # NULL where rows have no second code
     Py_ssize_t detail_stride
     const float *factors        # scale and residual of each row's second code
@@ -29,6 +30,7 @@ cdef class Blocks:
     cdef Span *span
     cdef object owners
 
+    cdef int cut(self, Py_ssize_t block, Py_ssize_t first, Py_ssize_t end, Py_ssize_t height) except -1
     cdef int take_codes(self, Block *block, Py_ssize_t length, codes) except -1
 
 

@@ -27,7 +27,7 @@ cdef double LARGEST_NORM = 2.0 ** 60
 # What a thread scans at a time: enough to make calls cheap, little enough to share evenly.
 cdef Py_ssize_t SPAN_BYTES = 512 * 1024
 # Of coded rows: several calls' worth of panels, whose bounds stay in the cache.
-cdef Py_ssize_t SPAN_PANELS = 64
+cdef Py_ssize_t CODED_HEIGHT = 64 * ANAM_PANEL_ROWS
 
 
 # ---- threads ----
@@ -118,7 +118,7 @@ cdef class Blocks:
     ----------
     blocks : sequence of (vectors, norms, alive, codes)
         float32 (n, D), float64 (n,), uint8 (n,) or None, and (plan number, bits, early groups, panels, detail rows or None, their
-        factors or None) or None; C-contiguous. A block may be empty.
+        factors or None) or None, which may be those of the first rows only; C-contiguous. A block may be empty.
     dimension : int
 
     Raises
@@ -131,15 +131,13 @@ cdef class Blocks:
         cdef const float[:, ::1] vectors
         cdef const double[::1] norms
         cdef const uint8_t[::1] alive
-        cdef Py_ssize_t i, first, length, height
+        cdef Py_ssize_t i, length
         cdef Py_ssize_t plain_height = max(1, SPAN_BYTES // (4 * dimension))
         self.owners = blocks
         self.dimension = dimension
         self.block = <Block *> calloc(len(blocks) + 1, sizeof(Block))
-        n_spans = 0
-        for rows in blocks:
-            height = plain_height if rows[3] is None else SPAN_PANELS * ANAM_PANEL_ROWS
-            n_spans += (len(rows[0]) + height - 1) // height
+        lengths = [len(rows[0]) for rows in blocks]
+        n_spans = sum([length // plain_height + length // CODED_HEIGHT + 2 for length in lengths])
         self.span = <Span *> calloc(n_spans + 1, sizeof(Span))
         if self.block == NULL or self.span == NULL:
             raise MemoryError
@@ -157,27 +155,37 @@ cdef class Blocks:
             self.block[i].norms = &norms[0]
             if alive is not None:
                 self.block[i].alive = &alive[0]
-            height = plain_height
             if rows[3] is not None:
                 self.take_codes(&self.block[i], length, rows[3])
-                height = SPAN_PANELS * ANAM_PANEL_ROWS
-            for first in range(0, length, height):
-                self.span[self.n_spans] = Span(i, first, min(height, length - first), self.n_rows)
-                self.n_rows += self.span[self.n_spans].n_rows
-                self.longest_span = max(self.longest_span, self.span[self.n_spans].n_rows)
-                self.n_spans += 1
+            self.cut(i, 0, self.block[i].coded, CODED_HEIGHT)
+            self.cut(i, self.block[i].coded, length, plain_height)
+
+    cdef int cut(self, Py_ssize_t block, Py_ssize_t first, Py_ssize_t end, Py_ssize_t height) except -1:
+        """Cut some rows of a block into spans."""
+        cdef Py_ssize_t n_rows
+        while first < end:
+            n_rows = min(height, end - first)
+            self.span[self.n_spans] = Span(block, first, n_rows, self.n_rows)
+            self.n_rows += n_rows
+            self.longest_span = max(self.longest_span, n_rows)
+            self.n_spans += 1
+            first += n_rows
+        return 0
 
     cdef int take_codes(self, Block *block, Py_ssize_t length, codes) except -1:
         cdef const uint8_t[:, ::1] panels
         cdef const int8_t[:, ::1] detail
         cdef const float[:, ::1] factors
         block.plan, block.panels.bits, block.panels.groups, block.panels.early, panels, detail, factors = codes
+        block.coded = min(length, panels.shape[0] * ANAM_PANEL_ROWS)
         if (
-            panels.shape[0] != (length + ANAM_PANEL_ROWS - 1) // ANAM_PANEL_ROWS
+            panels.shape[0] > (length + ANAM_PANEL_ROWS - 1) // ANAM_PANEL_ROWS
             or panels.shape[1] < <Py_ssize_t> block.panels.groups * (64 if block.panels.bits == 4 else 192) + 192
-            or (detail is not None and (detail.shape[0] != length or factors.shape[0] != length or factors.shape[1] != 2))
+            or (detail is not None and (detail.shape[0] != block.coded or factors.shape[0] != block.coded or factors.shape[1] != 2))
         ):
             raise ValueError("codes do not fit their rows")
+        if block.coded == 0:
+            return 0
         block.panels.data = &panels[0, 0]
         block.panels.stride = panels.shape[1]
         if detail is not None:
@@ -319,7 +327,7 @@ cdef class Bounds:
                 span = &blocks.span[i]
                 block = &blocks.block[span.block]
                 heaps = self.heaps + threadid() * n
-                if block.panels.data != NULL and most != NULL:
+                if span.first < block.coded and most != NULL:
                     for k in range(n * ANAM_PANEL_ROWS):
                         most[k] = -INFINITY
                     SIMD.scan(

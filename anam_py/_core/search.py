@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from anam_py._core.codes import Codes, Plan, PreparedQueries
+from anam_py._core.codes import PANEL_ROWS, Codes, Plan, PreparedQueries
 from anam_py._core.loading import scan as _scan
 from anam_py._core.loading import settle as _settle
 from anam_py._core.threads import effective_threads, threads_for
@@ -35,7 +35,7 @@ class Rows(NamedTuple):
     alive : uint8 ndarray of shape (n,), or None
         0 for a row that is to be passed over; None where there is none.
     codes : Codes, or None
-        The rows' codes, dead rows' too; None where they have none.
+        The codes of the first rows, or of all, dead ones too; None where they have none.
     """
 
     vectors: NDArray[np.float32]
@@ -195,7 +195,9 @@ def for_kernels(rows: Rows, plans: list[Plan]) -> tuple[object, ...]:
 
 def _scan_bytes(rows: Rows) -> float:
     """Give the bytes that the first level reads of a block."""
-    return float(rows.vectors.nbytes if rows.codes is None else rows.codes.panels.nbytes)
+    if rows.codes is None:
+        return float(rows.vectors.nbytes)
+    return float(rows.codes.panels.nbytes + rows.vectors[PANEL_ROWS * len(rows.codes.panels) :].nbytes)
 
 
 def _pieces(n_queries: int, n_rows: int) -> Iterator[slice]:

@@ -177,7 +177,7 @@ cdef void select(
     cdef Py_ssize_t i, n = SIMD.reaching(bounds, span.n_rows, below(threshold), places)
     found.bounded += n
     for i in range(n):
-        if block.detail != NULL:
+        if block.detail != NULL and span.first < block.coded:
             if i + AHEAD < n:
                 expect(block.detail + (span.first + places[i + AHEAD]) * block.detail_stride, block.detail_stride)
             if refined(block, span.first + places[i], detailed) < threshold:

@@ -261,6 +261,8 @@ def load_snapshot(engine: Engine, reader: Reader, known: Snapshot | None = None)
         first = reader.first_pending()
         if first is not None:
             kept = known.pending.ids >= first
+            if kept.all():
+                pending.codes = known.pending.coded
             pending.append(known.pending.ids[kept], known.pending.vectors[kept], known.pending.norms[kept])
         after = int(known.pending.ids[-1])
     if rows := reader.pending(after):

@@ -70,8 +70,9 @@ def _scanned_bytes(rows: _core.Rows) -> int:
     if rows.codes is None:
         return int(rows.vectors.nbytes)
     panels = rows.codes.panels
+    coded = min(len(rows.vectors), _PANEL_ROWS * len(panels))
+    plain = int(rows.vectors[coded:].nbytes)
     if rows.alive is None:
-        return int(panels.nbytes)
-    starts = np.arange(0, len(rows.alive), _PANEL_ROWS)
-    read = np.count_nonzero(np.add.reduceat(rows.alive != 0, starts, dtype=np.int64))
-    return int(read * panels.shape[1])
+        return int(panels.nbytes) + plain
+    read = np.count_nonzero(np.logical_or.reduceat(rows.alive[:coded] != 0, np.arange(0, coded, _PANEL_ROWS)))
+    return int(read * panels.shape[1]) + plain

@@ -5,6 +5,7 @@ and copied only where they change.
 """
 
 import bisect
+import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self, TypeVar
@@ -12,11 +13,13 @@ from typing import Any, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from anam_py import _core
+from anam_py import _core, config
 from anam_py.store.rows import Segment
 from anam_py.store.segment import MappedSegment
 from anam_py.store.sidecar import Sidecar
 
+# Pending rows are coded so many at a time; fewer are read as fast without codes.
+_CODED_TOGETHER = 2_048
 # Ids of which there is one in so many are not looked up in a table: it would be large, most having been overwritten.
 _SPARSE = 64
 
@@ -69,11 +72,6 @@ class Block:
         return found
 
     @property
-    def codes(self) -> _core.Codes | None:
-        """What a scan may look at before the rows themselves, if there is any."""
-        return None
-
-    @property
     def nbytes(self) -> int:
         return self.ids.nbytes + self.vectors.nbytes + self.norms.nbytes
 
@@ -105,6 +103,7 @@ class SegmentBlock(Block):
 
     @property
     def codes(self) -> _core.Codes | None:
+        """What a scan may look at before the rows themselves, if there is any."""
         return None if self.sidecar is None else self.sidecar.codes
 
     @property
@@ -118,10 +117,47 @@ class SegmentBlock(Block):
         return self.segment.shard, self.segment.first_id
 
 
+class PendingCodes:
+    """Codes of the first of the pending rows, made when a search first wants them: a put need not wait for that."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._plan: _core.Plan | None = None
+        self._arrays: dict[str, NDArray[Any]] = {}
+        self._count = 0
+
+    def of(self, plan: _core.Plan, block: Block) -> _core.Codes | None:
+        """Return the codes of a block's first rows; None while there are few, which are read as fast without."""
+        count = len(block.ids) // _CODED_TOGETHER * _CODED_TOGETHER
+        if not count:
+            return None
+        with self._lock:
+            if plan is not self._plan:
+                self._plan, self._arrays, self._count = plan, {}, 0
+            if count > self._count:
+                new = slice(self._count, count)
+                threads = config.current().thread_pool_size
+                arrays = _core.encode(plan, block.vectors[new], block.norms[new], threads=threads)
+                if self._arrays:
+                    arrays = {name: np.concatenate([self._arrays[name], array]) for name, array in arrays.items()}
+                self._arrays, self._count = arrays, count
+            arrays = self._arrays
+        layout = _core.code_layout(plan, count)
+        return _core.Codes.of(plan, {name: array[: layout[name][0][0]] for name, array in arrays.items()})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingBlock(Block):
+    """The pending rows."""
+
+    coded: PendingCodes
+
+
 class PendingRows:
     """Rows of no segment yet, growing in place: a block holds a prefix, which never changes."""
 
     def __init__(self, dimension: int) -> None:
+        self.codes = PendingCodes()
         self._count = 0
         self._ids = np.empty(64, np.int64)
         self._vectors = np.empty((64, dimension), np.float32)
@@ -139,9 +175,9 @@ class PendingRows:
         self._norms[start:stop] = norms
         self._count = stop
 
-    def block(self) -> Block:
+    def block(self) -> PendingBlock:
         n = self._count
-        return Block(self._ids[:n], self._vectors[:n], self._norms[:n], None, n)
+        return PendingBlock(self._ids[:n], self._vectors[:n], self._norms[:n], None, n, coded=self.codes)
 
 
 @dataclass(frozen=True)
@@ -152,7 +188,7 @@ class Snapshot:
     """
 
     segments: tuple[SegmentBlock, ...]
-    pending: Block
+    pending: PendingBlock
     missing: tuple[tuple[Segment, str], ...] = ()
     narrowed: dict[Any, "Snapshot"] = field(default_factory=dict, init=False, repr=False, compare=False)
     _starts: list[tuple[int, int]] = field(init=False, repr=False)
@@ -179,7 +215,11 @@ class Snapshot:
 
     def rows(self) -> list[_core.Rows]:
         """Return the blocks as the kernels take them."""
-        return [_core.Rows(b.vectors, b.norms, b.alive, b.codes) for b in self.blocks]
+        rows = [_core.Rows(b.vectors, b.norms, b.alive, b.codes) for b in self.segments]
+        # As the segment that was coded last.
+        sidecar = max((b.sidecar for b in self.segments if b.sidecar), key=lambda s: s.derived.rotation, default=None)
+        codes = None if sidecar is None else self.pending.coded.of(sidecar.codes.plan, self.pending)
+        return [*rows, _core.Rows(self.pending.vectors, self.pending.norms, self.pending.alive, codes)]
 
     def vector(self, shard: int, entry_id: int) -> NDArray[np.float32] | None:
         """Return a view of an id's vector; None if this snapshot does not have it."""
@@ -213,7 +253,7 @@ class Snapshot:
         segments = tuple(block.only(among(block.ids)) for block in self.segments)
         return Snapshot(segments, self.pending.only(among(self.pending.ids)), self.missing)
 
-    def with_pending(self, pending: Block) -> "Snapshot":
+    def with_pending(self, pending: PendingBlock) -> "Snapshot":
         """Return this snapshot with another pending block, its dead rows still dead."""
         return Snapshot(self.segments, pending.after(self.pending), self.missing)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from oracles import oracle_scores
 
 from anam_py import HTMCore, ValidationError
 from anam_py.store.queries import ApproximateHits
@@ -115,3 +116,20 @@ def test_a_wrong_mode_or_recall_is_an_error(htm: HTMCore, rows: Rows, arguments:
 async def test_an_explanation_can_be_awaited(htm: HTMCore, rows: Rows) -> None:
     told = await htm.explain_search_async(rows[0], 3)
     assert json.dumps([step._asdict() for step in told.steps])
+
+
+def test_pending_rows_are_searched_by_codes_once_there_are_many(tmp_path: Path, rows: Rows) -> None:
+    with HTMCore(tmp_path, dimension=DIMENSION) as htm:
+        htm.store_embeddings([f"row {i}" for i in range(3_000)], rows[:3_000])
+        htm.compact()
+        for start in range(3_000, COUNT, 750):  # few enough at a time to stay in no segment
+            htm.store_embeddings([f"row {i}" for i in range(start, start + 750)], rows[start : start + 750])
+            query = rows[start] + rows[start - 1]
+            told = htm.explain_search(query, 10, -1)
+            scores = oracle_scores(rows[: start + 750], query)
+            best = np.argsort(-scores)[:10]
+            assert [hit[:2] for hit in htm.search_similar(query, 10, -1)] == [(f"row {i}", scores[i]) for i in best]
+            htm.delete(f"row {start}")
+            htm.store_embedding(f"row {start}", rows[start], {})
+        assert htm.stats()["pending_rows"] >= 3_000
+        assert told.steps[0].bytes < rows.nbytes / 2
