@@ -105,6 +105,12 @@ def insert(writer: Writer, derived: Derived) -> list[str]:
     return replaced
 
 
+def drop(writer: Writer, rows: Sequence[Derived]) -> None:
+    """List these files no more."""
+    writer.sql.executemany("DELETE FROM derived WHERE name = ?", [(row.name,) for row in rows])
+    _drop_rotations(writer)
+
+
 def forget(writer: Writer) -> None:
     """List nothing any more; what is made next is made by the last rotation."""
     writer.sql.execute("DELETE FROM derived")
@@ -164,6 +170,21 @@ class Derivations:
             sidecar = None if row is None else held.get(row) or self._mapped(reader, row, block)
             found.append(block if sidecar is None else replace(block, sidecar=sidecar))
         return found
+
+    def unusable(self, reader: Reader, snapshot: Snapshot) -> list[tuple[Derived, Path]]:
+        """Return what the catalog lists for a snapshot's segments that cannot be used, with the files."""
+        try:
+            with self._catalog.translating():
+                rows = listed(reader)
+        except HTMError:
+            return []
+        blocks = {block.segment.id: block for block in snapshot.segments}
+        found = [(row, blocks[row.segment]) for row in rows if row.segment in blocks]
+        return [
+            (row, shard_folder(self._folder, block.segment.shard) / row.name)
+            for row, block in found
+            if block.sidecar is None or block.sidecar.derived != row
+        ]
 
     def newest(self, reader: Reader) -> Rotation | None:
         """Return the rotation that was chosen last; None if there is none, or it cannot be read."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from anam_py import _core, config, exceptions
 from anam_py.exceptions import HTMError
-from anam_py.store import derivations, merge, recovery, segment
+from anam_py.store import derivations, files, merge, recovery, segment
 from anam_py.store.advice import REPAIR
 from anam_py.store.batch import Batch
 from anam_py.store.catalog import Catalog
@@ -64,6 +64,7 @@ class WritingEngine(Committer):
                     if set_aside := recovery.tidy(folder, writer):
                         log.warning("set aside in quarantine: %s", ", ".join(set_aside))
                     super().__init__(folder, marker, catalog, writer)
+                    self._drop_unusable_codes()
                     self._next_id = self._writer.last_id() + 1
                     self.purging = np.array(self._writer.purged(), np.int64)
             except BaseException:
@@ -90,6 +91,14 @@ class WritingEngine(Committer):
             self._merger.wake()
         for block in self._snapshot.missing:
             log.error("segment %s is not readable: %s", block[0].name, block[1])
+
+    def _drop_unusable_codes(self) -> None:
+        """Have the catalog list only what can be used: the rest is made anew, or was too small to be."""
+        if unusable := self.derivations.unusable(self._writer, self._snapshot):
+            with self._writer.transaction():
+                derivations.drop(self._writer, [row for row, _ in unusable])
+            for _, path in unusable:
+                files.remove(path)
 
     # What other threads call
 

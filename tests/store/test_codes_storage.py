@@ -388,6 +388,7 @@ def test_codes_that_cannot_be_used_are_no_error_and_made_again(
     if damage == "a folder":  # nothing is renamed to where it is
         file.rmdir()
     htm = open_store()
+    assert htm.verify() == []
     finds(htm, vectors)
     code(htm)
     assert is_coded(htm)
