@@ -86,7 +86,7 @@ def some_queries(rng: np.random.Generator, vectors: Vectors, plans: list[Plan], 
     plan = plans[rng.integers(len(plans))]
     parts.append(np.concatenate(list(rows_against(rng, plan, vectors[0] / np.float32(norms[0, 0]), 1).values())))
     queries = np.concatenate(parts)[rng.integers(sum(map(len, parts)), size=n)]
-    queries = (queries * 2.0 ** rng.choice([0, 0, 0, -130, -147, 100], (n, 1))).astype(np.float32)
+    queries = (queries * 2.0 ** rng.choice([0, 0, 0, -130, -147, 70], (n, 1))).astype(np.float32)
     queries[~queries.any(axis=1), -1] = -1
     return queries
 
