@@ -34,7 +34,7 @@ _STAGED_BYTES = 64 << 20
 _BATCH = 1024
 # A query with more candidates than this and a share of all rows is left to the CPU: to fetch them costs as much as a scan.
 _FEW, _SHARE = 1024, 64
-# A row whose norm is so far from what is stored with it is damaged, or was divided by a CPU that takes denormals for zero.
+# A row whose norm is so far from the one that is stored is damaged, or was divided by a CPU that takes denormals for zero.
 _LENGTH_ERROR = 2.0**-6
 # Of all 24 bits, so that it is changed by whatever rounds what it multiplies; twice this is exact.
 _MARK = float(np.float32(2 / 3))
@@ -87,11 +87,11 @@ _Chosen = tuple[NDArray[np.int32], NDArray[np.int64]] | None
 
 
 class _Rows(NamedTuple):
-    """Unit rows on the device, and which of them cannot be judged by: these are zero, but for their marks."""
+    """Unit rows on the device, and those whose scores do not count: the dead, and the odd, which are zero but for marks."""
 
     unit: torch.Tensor  # float32, (n, width)
-    judged: torch.Tensor | None  # bool, (n,); None if all are
-    odd: NDArray[np.int64]  # the others
+    hidden: torch.Tensor | None  # bool, (n,); None if none is
+    odd: NDArray[np.int64]
 
 
 class _GrowingRows:
@@ -101,45 +101,50 @@ class _GrowingRows:
         self._device = device
         self._dimension = dimension
         self._count = 0
-        self._unit, self._judged = self._room_for(capacity)
+        self._unit = self._room_for(capacity)
         self._odd = np.empty(0, np.int64)
+        # As they were when last asked for: how many rows, and which of them were alive.
+        self._asked: tuple[int, NDArray[np.uint8] | None] = (0, None)
+        self._hidden: torch.Tensor | None = None
 
     @property
     def nbytes(self) -> int:
         """What they take on the device."""
-        return int(self._unit.nbytes + self._judged.nbytes)
+        return int(self._unit.nbytes)
 
-    def first(self, vectors: NDArray[np.float32], norms: NDArray[np.float64]) -> _Rows:
+    def first(self, vectors: NDArray[np.float32], norms: NDArray[np.float64], alive: NDArray[np.uint8] | None) -> _Rows:
         """Return these rows, bringing over those that are not here yet."""
         n = len(vectors)
         if n > len(self._unit):
-            unit, judged = self._room_for(max(n, 2 * len(self._unit)))
+            unit = self._room_for(max(n, 2 * len(self._unit)))
             unit[: self._count] = self._unit[: self._count]
-            judged[: self._count] = self._judged[: self._count]
-            self._unit, self._judged = unit, judged
+            self._unit = unit
         step = _rows_at_once(self._dimension)
         for start in range(self._count, n, step):
             self._bring(vectors[start : start + step][: n - start], norms[start : start + step])
         odd = self._odd[: np.searchsorted(self._odd, n)]
-        return _Rows(self._unit[:n], self._judged[:n] if len(odd) else None, odd)
+        if self._asked[0] != n or self._asked[1] is not alive:
+            hidden = np.zeros(n, np.bool_) if alive is None else alive == 0
+            hidden[odd] = True
+            self._hidden = torch.as_tensor(hidden, device=self._device) if hidden.any() else None
+            self._asked = n, alive
+        return _Rows(self._unit[:n], self._hidden, odd)
 
-    def _room_for(self, capacity: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def _room_for(self, capacity: int) -> torch.Tensor:
         unit = torch.zeros((capacity, _width(self._dimension)), dtype=torch.float32, device=self._device)
         unit[:, self._dimension] = _MARK
         unit[:, self._dimension + 1] = 1.0
-        return unit, torch.ones(capacity, dtype=torch.bool, device=self._device)
+        return unit
 
     def _bring(self, vectors: NDArray[np.float32], norms: NDArray[np.float64]) -> None:
         """Append rows, divided by their norms in double precision and rounded once."""
-        start, stop = self._count, self._count + len(vectors)
         lengths = torch.as_tensor(np.array(norms, np.float64), device=self._device)
         rows = torch.as_tensor(np.array(vectors, np.float32), device=self._device).double()
         rows /= lengths[:, None]
-        judged = (torch.linalg.vector_norm(rows, dim=1) - 1.0).abs() <= _LENGTH_ERROR  # false for NaN
-        self._unit[start:stop, : self._dimension] = rows.masked_fill_(~judged[:, None], 0.0)
-        self._judged[start:stop] = judged
-        self._odd = np.concatenate((self._odd, start + (~judged).nonzero()[:, 0].cpu().numpy()))
-        self._count = stop
+        odd = ~((torch.linalg.vector_norm(rows, dim=1) - 1.0).abs() <= _LENGTH_ERROR)  # so that it is true for NaN
+        self._unit[self._count : self._count + len(rows), : self._dimension] = rows.masked_fill_(odd[:, None], 0.0)
+        places = self._count + odd.nonzero()[:, 0].cpu().numpy()
+        self._odd, self._count = np.concatenate((self._odd, places)), self._count + len(rows)
 
 
 def _rows_at_once(dimension: int) -> int:
@@ -241,7 +246,7 @@ class DeviceCopy:
             if not self._fits(block):
                 return None
             held = _GrowingRows(self._device, block.vectors.shape[1], len(block.ids))
-        rows = held.first(block.vectors, block.norms)
+        rows = held.first(block.vectors, block.norms, block.alive)
         self._segments[place] = held
         return rows
 
@@ -251,18 +256,20 @@ class DeviceCopy:
                 return None
             self._pending = block.ids, _GrowingRows(self._device, block.vectors.shape[1], len(block.ids))
         ids, held = self._pending
-        rows = held.first(block.vectors, block.norms)
+        rows = held.first(block.vectors, block.norms, block.alive)
         self._pending = max(ids, block.ids, key=len), held
         return rows
 
     def _fits(self, block: "Block") -> bool:
-        size = len(block.ids) * (4 * _width(block.vectors.shape[1]) + 1)
+        size = 4 * len(block.ids) * _width(block.vectors.shape[1])
         if self._device.type == "cuda":
             return size <= self._unused() - 4 * (_SCORE_BYTES + _STAGED_BYTES)
         return size <= (config.current().memory_limit_mb << 20) - self._nbytes()
 
     def _score_bytes(self) -> int:
-        return min(_SCORE_BYTES, self._unused() // 8) if self._device.type == "cuda" else _SCORE_BYTES
+        if self._device.type == "cuda":
+            return max(_SCORE_BYTES // 16, min(_SCORE_BYTES, self._unused() // 8))
+        return _SCORE_BYTES
 
     def _unused(self) -> int:
         """Return how much of a CUDA device's memory nobody uses."""
@@ -381,7 +388,7 @@ class _Search:
             yield panel
 
     def _scores(self, panel: list[_Piece], dtype: torch.dtype, odd: list[tuple[int, NDArray[np.int64]]]) -> torch.Tensor:
-        """Return the scores of a panel's rows, -inf where a row is dead or cannot be judged; adds those that cannot to `odd`."""
+        """Return the scores of a panel's rows, -inf where they do not count; adds odd rows that are alive to `odd`."""
         columns = sum(piece.stop - piece.start for piece in panel)
         scores = torch.empty((len(self._questions), columns), dtype=torch.float32, device=self._device)
         stop = 0
@@ -392,13 +399,11 @@ class _Search:
                 torch.mm(self._questions, rows.unit.T, out=part)
             else:
                 part[:] = self._questions.to(dtype) @ rows.unit.T.to(dtype)
-            if rows.judged is not None:
-                part[:-1].masked_fill_(~rows.judged, -torch.inf)
+            if rows.hidden is not None:
+                part[:-1].masked_fill_(rows.hidden, -torch.inf)
+            if len(rows.odd):
                 unseen = piece.start + rows.odd
                 odd.append((piece.block, unseen if alive is None else unseen[alive[unseen] != 0]))
-            if alive is not None:
-                dead = torch.as_tensor(alive[piece.start : piece.stop] == 0, device=self._device)
-                part[:-1].masked_fill_(dead, -torch.inf)
         return scores
 
     def _rows(self, piece: _Piece) -> _Rows:
@@ -408,10 +413,11 @@ class _Search:
         if resident is None:
             block = self._blocks[index]
             brought = _GrowingRows(self._device, self._dimension, stop - start)
-            return brought.first(block.vectors[start:stop], block.norms[start:stop])
+            alive = None if block.alive is None else block.alive[start:stop]
+            return brought.first(block.vectors[start:stop], block.norms[start:stop], alive)
         first, last = np.searchsorted(resident.odd, (start, stop))
-        judged = None if first == last or resident.judged is None else resident.judged[start:stop]
-        return _Rows(resident.unit[start:stop], judged, resident.odd[first:last] - start)
+        hidden = None if resident.hidden is None else resident.hidden[start:stop]
+        return _Rows(resident.unit[start:stop], hidden, resident.odd[first:last] - start)
 
     def _by_query(
         self,
