@@ -45,7 +45,7 @@ ANAM_INLINE void anam_heap_offer(anam_heap *heap, float score, int64_t row)
     heap->row[parent] = row;
 }
 
-/* sums[i * n_queries + k][j] += codes of row j of panel i · codes of query k, over the groups from `first` to `end`. */
+/* sums[i * n_queries + k][j] = codes of row j of panel i · codes of query k, over the groups from `first` to `end`. */
 typedef void anam_sums(
     const uint8_t *panels, size_t stride, size_t first, size_t end, int bits,
     const anam_sketch *queries, size_t n_panels, size_t n_queries, int32_t (*sums)[ANAM_PANEL_ROWS]);
@@ -84,17 +84,22 @@ ANAM_INLINE int anam_may_reach(const int32_t *sums, const float *scale, const an
     return anam_reached(bounds, threshold);
 }
 
+/* What is left to do with the sums of a panel and a query. */
 ANAM_INLINE void anam_panel_done(
     const int32_t *sums, const float *scale, const uint8_t *alive, size_t n_rows, const anam_sketch *query, int tail,
     int64_t first_row, float *bounds, anam_heap *heap, float *most)
 {
     float estimates[ANAM_PANEL_ROWS], above[ANAM_PANEL_ROWS];
     anam_bounds(sums, scale, query, tail, estimates, above);
-    if (alive != NULL || n_rows < ANAM_PANEL_ROWS)
+    if (alive == NULL && n_rows == ANAM_PANEL_ROWS)
+        memcpy(bounds, above, sizeof above);
+    else {
         for (size_t j = 0; j < ANAM_PANEL_ROWS; j++)
             if (j >= n_rows || (alive != NULL && !alive[j]))
                 estimates[j] = above[j] = -INFINITY;
-    memcpy(bounds, above, (n_rows < ANAM_PANEL_ROWS ? n_rows : ANAM_PANEL_ROWS) * sizeof(float));
+        for (size_t j = 0; j < n_rows; j++)
+            bounds[j] = above[j];
+    }
     ANAM_TOGETHER
     for (int j = 0; j < ANAM_PANEL_ROWS; j++)
         most[j] = above[j] > most[j] ? above[j] : most[j];
@@ -111,6 +116,19 @@ ANAM_INLINE int anam_any(const uint8_t *alive, size_t n_rows)
     return any != 0;
 }
 
+/* How many panels that have living rows begin here, up to some number. */
+ANAM_INLINE size_t anam_living(const uint8_t *alive, size_t n_rows, size_t most)
+{
+    size_t n = 0;
+    for (; n < most && n * ANAM_PANEL_ROWS < n_rows; n++) {
+        const size_t rest = n_rows - n * ANAM_PANEL_ROWS;
+        if (alive != NULL && !anam_any(alive + n * ANAM_PANEL_ROWS, rest < ANAM_PANEL_ROWS ? rest : ANAM_PANEL_ROWS))
+            break;
+    }
+    return n;
+}
+
+/* What is taken at once: one query with some panels, so that it is loaded once for them, or some queries with two. */
 #define ANAM_PANELS_AT_ONCE 4
 #define ANAM_QUERIES_AT_ONCE 4
 
@@ -120,61 +138,45 @@ ANAM_INLINE int anam_any(const uint8_t *alive, size_t n_rows)
 ANAM_INLINE void anam_scan_body(
     const anam_panels *panels, size_t first_panel, size_t n_rows, const uint8_t *alive, const anam_sketch *queries,
     size_t n_queries, float threshold, int64_t first_row, float *bounds, size_t stride, anam_heap *heaps, float *most,
-    anam_sums *add_sums)
+    anam_sums *sum_up)
 {
-    const size_t n_panels = (n_rows + ANAM_PANEL_ROWS - 1) / ANAM_PANEL_ROWS;
     const size_t group_bytes = panels->bits == 4 ? 64 : 192;
     const int tail = !panels->early;
     const size_t early = panels->early && threshold > 0.0f ? panels->early : 0;
-    int32_t sums[ANAM_PANELS_AT_ONCE * ANAM_QUERIES_AT_ONCE][ANAM_PANEL_ROWS];
-    size_t i = 0;
-    while (i < n_panels) {
-        const uint8_t *panel = panels->data + (first_panel + i) * panels->stride;
-        const size_t row = i * ANAM_PANEL_ROWS;
+    const size_t at_once = early ? 1 : n_queries == 1 ? ANAM_PANELS_AT_ONCE : 2;
+    int32_t sums[2 * ANAM_QUERIES_AT_ONCE][ANAM_PANEL_ROWS], later[1][ANAM_PANEL_ROWS];
+    for (size_t row = 0; row < n_rows;) {
+        const uint8_t *panel = panels->data + (first_panel + row / ANAM_PANEL_ROWS) * panels->stride;
+        const uint8_t *living = alive != NULL ? alive + row : NULL;
+        const float *scale = (const float *)(panel + panels->groups * group_bytes);
+        const size_t together = anam_living(living, n_rows - row, at_once);
         const size_t here = n_rows - row < ANAM_PANEL_ROWS ? n_rows - row : ANAM_PANEL_ROWS;
-        if (alive != NULL && !anam_any(alive + row, here)) {
-            for (size_t k = 0; k < n_queries; k++)
+        const size_t step = early || together == 0 ? 1 : ANAM_QUERIES_AT_ONCE;
+        for (size_t k = 0; k < n_queries; k += step) {
+            const size_t n = n_queries - k < step ? n_queries - k : step;
+            if (together)
+                sum_up(panel, panels->stride, 0, early ? early : panels->groups, panels->bits, queries + k, together, n, sums);
+            if (together == 0 || (early && !anam_may_reach(sums[0], scale, queries + k, threshold))) {
                 for (size_t j = 0; j < here; j++)
                     bounds[k * stride + row + j] = -INFINITY;
-            i++;
-            continue;
-        }
-        const float *scale = (const float *)(panel + panels->groups * group_bytes);
-        if (early) {
-            for (size_t k = 0; k < n_queries; k++) {
-                memset(sums, 0, sizeof sums[0]);
-                add_sums(panel, panels->stride, 0, early, panels->bits, queries + k, 1, 1, sums);
-                if (anam_may_reach(sums[0], scale, queries + k, threshold)) {
-                    add_sums(panel, panels->stride, early, panels->groups, panels->bits, queries + k, 1, 1, sums);
-                    anam_panel_done(
-                        sums[0], scale, alive != NULL ? alive + row : NULL, here, queries + k, tail, first_row + (int64_t)row,
-                        bounds + k * stride + row, heaps + k, most + ANAM_PANEL_ROWS * k);
-                }
-                else
-                    for (size_t j = 0; j < here; j++)
-                        bounds[k * stride + row + j] = -INFINITY;
+                continue;
             }
-            i++;
-            continue;
-        }
-        size_t together = 1;
-        if (alive == NULL && n_panels - i >= ANAM_PANELS_AT_ONCE && n_queries == 1)
-            together = ANAM_PANELS_AT_ONCE;
-        for (size_t k = 0; k < n_queries; k += ANAM_QUERIES_AT_ONCE) {
-            const size_t n = n_queries - k < ANAM_QUERIES_AT_ONCE ? n_queries - k : ANAM_QUERIES_AT_ONCE;
-            memset(sums, 0, together * n * sizeof sums[0]);
-            add_sums(panel, panels->stride, 0, panels->groups, panels->bits, queries + k, together, n, sums);
+            if (early) {
+                sum_up(panel, panels->stride, early, panels->groups, panels->bits, queries + k, 1, 1, later);
+                for (int j = 0; j < ANAM_PANEL_ROWS; j++)
+                    sums[0][j] += later[0][j];
+            }
             for (size_t p = 0; p < together; p++)
                 for (size_t m = 0; m < n; m++) {
                     const size_t at = row + p * ANAM_PANEL_ROWS;
-                    const size_t rows = n_rows - at < ANAM_PANEL_ROWS ? n_rows - at : ANAM_PANEL_ROWS;
                     anam_panel_done(
                         sums[p * n + m], (const float *)((const uint8_t *)scale + p * panels->stride),
-                        alive != NULL ? alive + at : NULL, rows, queries + k + m, tail, first_row + (int64_t)at,
-                        bounds + (k + m) * stride + at, heaps + k + m, most + ANAM_PANEL_ROWS * (k + m));
+                        alive != NULL ? alive + at : NULL, n_rows - at < ANAM_PANEL_ROWS ? n_rows - at : ANAM_PANEL_ROWS,
+                        queries + k + m, tail, first_row + (int64_t)at, bounds + (k + m) * stride + at, heaps + k + m,
+                        most + ANAM_PANEL_ROWS * (k + m));
                 }
         }
-        i += together;
+        row += ANAM_PANEL_ROWS * (together ? together : 1);
     }
 }
 
@@ -303,6 +305,7 @@ static void anam_portable_sums(
 {
     const size_t group_bytes = bits == 4 ? 64 : 192, group_width = bits == 4 ? 8 : 16;
     uint8_t codes[16];
+    memset(sums, 0, n_panels * n_queries * sizeof *sums);
     for (size_t i = 0; i < n_panels; i++, panels += stride)
         for (size_t group = first; group < end; group++)
             for (int j = 0; j < ANAM_PANEL_ROWS; j++) {

@@ -18,7 +18,7 @@ ANAM_DOTPROD ANAM_INLINE void anam_dotprod_sums_fixed(
         int32x4_t sum[ANAM_QUERIES_AT_ONCE][2];
         for (int k = 0; k < n_queries; k++)
             for (int i = 0; i < 2; i++)
-                sum[k][i] = vld1q_s32(sums[k] + 8 * half + 4 * i);
+                sum[k][i] = vdupq_n_s32(0);
         for (size_t group = first; group < end; group++)
             for (int i = 0; i < 2; i++) {
                 const uint8_t *at = panel + group * (bits == 4 ? 64 : 192) + 32 * half + 16 * i;

@@ -25,7 +25,7 @@ ANAM_INLINE int32_t anam_four_bytes(const int8_t *codes)
             for (int half = 0; half < 2; half++) { \
                 __m256i sum[ANAM_QUERIES_AT_ONCE]; \
                 for (int k = 0; k < n_queries; k++) \
-                    sum[k] = _mm256_loadu_si256((const __m256i *)sums[i * n_queries + k] + half); \
+                    sum[k] = _mm256_setzero_si256(); \
                 for (size_t group = first; group < end; group++) { \
                     const uint8_t *at = panels + group * (bits == 4 ? 64 : 192) + 32 * half; \
                     const __m256i a = _mm256_loadu_si256((const __m256i *)at); \
@@ -54,26 +54,27 @@ ANAM_INLINE int32_t anam_four_bytes(const int8_t *codes)
 
 /* The counts of panels and queries as constants, so that loops over them unroll and sums stay in registers. */
 #define ANAM_DISPATCH_SUMS(NAME, TARGET) \
+    TARGET ANAM_INLINE void NAME##_of( \
+        const uint8_t *panels, size_t stride, size_t first, size_t end, const int bits, \
+        const anam_sketch *queries, size_t n_panels, size_t n_queries, int32_t (*sums)[ANAM_PANEL_ROWS]) \
+    { \
+        if (n_panels == 4 && n_queries == 1) \
+            NAME##_fixed(panels, stride, first, end, bits, queries, 4, 1, sums); \
+        else if (n_panels == 2 && n_queries == 4) \
+            NAME##_fixed(panels, stride, first, end, bits, queries, 2, 4, sums); \
+        else \
+            for (size_t i = 0; i < n_panels; i++) \
+                for (size_t k = 0; k < n_queries; k++) \
+                    NAME##_fixed(panels + i * stride, stride, first, end, bits, queries + k, 1, 1, sums + i * n_queries + k); \
+    } \
     TARGET static void NAME( \
         const uint8_t *panels, size_t stride, size_t first, size_t end, int bits, \
         const anam_sketch *queries, size_t n_panels, size_t n_queries, int32_t (*sums)[ANAM_PANEL_ROWS]) \
     { \
-        if (n_panels == 4 && n_queries == 1 && bits == 4) \
-            NAME##_fixed(panels, stride, first, end, 4, queries, 4, 1, sums); \
-        else if (n_panels == 4 && n_queries == 1) \
-            NAME##_fixed(panels, stride, first, end, 6, queries, 4, 1, sums); \
-        else if (n_panels == 1 && n_queries == 4 && bits == 4) \
-            NAME##_fixed(panels, stride, first, end, 4, queries, 1, 4, sums); \
-        else if (n_panels == 1 && n_queries == 4) \
-            NAME##_fixed(panels, stride, first, end, 6, queries, 1, 4, sums); \
+        if (bits == 4) \
+            NAME##_of(panels, stride, first, end, 4, queries, n_panels, n_queries, sums); \
         else \
-            for (size_t i = 0; i < n_panels; i++) \
-                for (size_t k = 0; k < n_queries; k++) { \
-                    if (bits == 4) \
-                        NAME##_fixed(panels + i * stride, stride, first, end, 4, queries + k, 1, 1, sums + i * n_queries + k); \
-                    else \
-                        NAME##_fixed(panels + i * stride, stride, first, end, 6, queries + k, 1, 1, sums + i * n_queries + k); \
-                } \
+            NAME##_of(panels, stride, first, end, 6, queries, n_panels, n_queries, sums); \
     }
 
 /* Four neighbouring codes of a query, for every row. */
@@ -130,7 +131,7 @@ ANAM_VNNI ANAM_INLINE void anam_vnni_sums_fixed(
     __m512i sum[ANAM_PANELS_AT_ONCE][ANAM_QUERIES_AT_ONCE];
     for (int i = 0; i < n_panels; i++)
         for (int k = 0; k < n_queries; k++)
-            sum[i][k] = _mm512_loadu_si512(sums[i * n_queries + k]);
+            sum[i][k] = _mm512_setzero_si512();
     for (size_t group = first; group < end; group++)
         for (int i = 0; i < n_panels; i++) {
             const uint8_t *at = panels + i * stride + group * (bits == 4 ? 64 : 192);
