@@ -135,6 +135,9 @@ ANAM_VNNI ANAM_INLINE void anam_vnni_sums_fixed(
     for (size_t group = first; group < end; group++)
         for (int i = 0; i < n_panels; i++) {
             const uint8_t *at = panels + i * stride + group * (bits == 4 ? 64 : 192);
+            if (n_panels == 4)
+                for (int line = 0; line < (bits == 4 ? 1 : 3); line++)
+                    anam_prefetch(at + 4 * stride + 64 * line);
             const __m512i a = _mm512_loadu_si512(at);
             __m512i code[4] = {_mm512_and_si512(a, low), _mm512_and_si512(_mm512_srli_epi16(a, 4), low)};
             if (bits == 6) {
