@@ -40,13 +40,15 @@ _IS_WHOLE_TEXT = f"CASE WHEN {_NUL} THEN {_TEXT} IS {_VALUE} ELSE {_TYPE} = 'tex
 class Condition(NamedTuple):
     """A SQL expression over ``entries.metadata`` that is 0 or 1, and its parameters.
 
-    `candidates` says for each part that must hold which entries can fulfil it at all, if its path is indexed;
-    `nested`, how many symbols around its conditions a parser has to keep in mind at most.
+    `candidates` says for each part that must hold which entries can fulfil it at all, if its path is indexed, and
+    `covered`, whether those that are among all of them do; `nested` is how many symbols around its conditions a parser
+    has to keep in mind at most.
     """
 
     sql: str
     parameters: tuple[Any, ...]
     candidates: tuple[Candidates, ...] = ()
+    covered: bool = False
     nested: int = 0
 
     def among(self, candidates: Sequence[Candidates]) -> "Condition":
@@ -124,7 +126,7 @@ class _Compiler:
             raise ValidationError(f"{place} has the unknown operator {sign!r}; expected one of {_listed(_OPERATORS)}")
         compiled = _OPERATORS[str(sign)](_json_path(path), operand, place if sign == "$eq" else f'{place}["{sign}"]')
         found = candidates(path, str(sign), operand)
-        return compiled._replace(candidates=(found,) if found else ())
+        return compiled._replace(candidates=(found,), covered=found.exact) if found else compiled
 
 
 def _equal(path: str, operand: object, place: str) -> Condition:
@@ -303,8 +305,11 @@ def _joined(operator: str, parts: Sequence[Condition]) -> Condition:
         filled.sort(key=lambda part: -part.nested)
         nested = _nested(filled)
     sql = f" {operator} ".join(part.sql for part in filled)
-    found = tuple(found for part in filled for found in part.candidates) if operator == "AND" else ()
-    return Condition(f"({sql})" if sql else "", tuple(value for part in filled for value in part.parameters), found, nested)
+    parameters = tuple(value for part in filled for value in part.parameters)
+    if operator == "OR" or not filled:
+        return Condition(f"({sql})" if sql else "", parameters, nested=nested)
+    candidates = tuple(found for part in filled for found in part.candidates)
+    return Condition(f"({sql})", parameters, candidates, all(part.covered for part in filled), nested)
 
 
 def _nested(parts: Sequence[Condition]) -> int:

@@ -1,7 +1,7 @@
 """Declared metadata paths: what of an entry stands in the catalog's index, and which entries a filter finds there.
 
-The index narrows a filter down to candidates, which the filter itself then decides. So it holds long
-strings only by their beginning, and numbers may round: it must never leave an entry out, no more.
+The index narrows a filter down to candidates. It holds long strings only by their beginning, and SQLite may read a
+decimal number otherwise than Python, whose values it holds; where that matters, the filter itself decides.
 """
 
 import json
@@ -17,13 +17,17 @@ _LONGEST = 128
 _MOST_TESTS = 100
 # More than two parsers of one decimal number differ by.
 _SLACK = 2.0**-40
+# Up to here they agree about integers.
+_EXACT = 2**53
+_ORDERS = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 
 
 class Test(NamedTuple):
-    """A SQL expression over type and value of a place in the index, and its parameters."""
+    """A SQL expression over type and value of a place in the index, and its parameters; `exact` if it lets through no others."""
 
     sql: str
     parameters: tuple[Any, ...]
+    exact: bool
 
 
 class Candidates(NamedTuple):
@@ -31,6 +35,11 @@ class Candidates(NamedTuple):
 
     path: str
     tests: tuple[Test, ...]
+
+    @property
+    def exact(self) -> bool:
+        """Whether all of them fulfil it."""
+        return all(test.exact for test in self.tests)
 
     def select(self) -> tuple[str, tuple[Any, ...]]:
         """Return a query for their ids, and its parameters."""
@@ -60,22 +69,20 @@ def candidates(path: str, sign: str, operand: Any) -> Candidates | None:
     tests: list[Test]
     match sign, operand:
         case "$exists", True:
-            tests = [Test("1", ())]
+            tests = [Test("1", (), exact=True)]
         case "$in", list() | tuple() | set() | frozenset():
             tests = _one_of(operand)
         case "$prefix", str():
             start = operand[:_LONGEST]
-            tests = [Test("type = 'text' AND value >= ? AND value < CAST(? AS TEXT)", (start, start.encode() + b"\xff"))]
+            sql = "type = 'text' AND value >= ? AND value < CAST(? AS TEXT)"
+            tests = [Test(sql, (start, start.encode() + b"\xff"), len(operand) <= _LONGEST)]
         case "$eq", None | bool() | int() | float() | str():
             tests = [_equal(operand)]
-        case "$gt" | "$gte", str():
-            tests = [Test("type = 'text' AND value >= ?", (operand[:_LONGEST],))]
-        case "$lt" | "$lte", str():
-            tests = [Test("type = 'text' AND value <= ?", (operand[:_LONGEST],))]
-        case "$gt" | "$gte", int() | float():
-            tests = [Test("type = 'number' AND value >= ?", (operand - abs(operand) * _SLACK,))]
-        case "$lt" | "$lte", int() | float():
-            tests = [Test("type = 'number' AND value <= ?", (operand + abs(operand) * _SLACK,))]
+        case "$gt" | "$gte" | "$lt" | "$lte", str():
+            tests = [_ordered("text", sign, operand[:_LONGEST], exact=len(operand) < _LONGEST)]
+        case "$gt" | "$gte" | "$lt" | "$lte", int() | float():
+            slack = _slack(operand)
+            tests = [_ordered("number", sign, operand + (slack if sign in ("$lt", "$lte") else -slack), exact=not slack)]
         case _:
             tests = []
     return Candidates(path, tuple(tests)) if tests else None
@@ -88,11 +95,13 @@ def of_paths(parts: Iterable[Candidates], paths: Collection[str]) -> list[Candid
     for path, tests in found:
         if len(tests) == 1:
             single.setdefault(path, []).extend(tests)
-    joined = [
-        Candidates(path, (Test(" AND ".join(test.sql for test in tests), tuple(v for test in tests for v in test.parameters)),))
-        for path, tests in single.items()
-    ]
+    joined = [Candidates(path, (_all_of(tests),)) for path, tests in single.items()]
     return joined + [part for part in found if len(part.tests) > 1]
+
+
+def _all_of(tests: Sequence[Test]) -> Test:
+    parameters = tuple(value for test in tests for value in test.parameters)
+    return Test(" AND ".join(test.sql for test in tests), parameters, all(test.exact for test in tests))
 
 
 def _one_of(values: Collection[Any]) -> list[Test]:
@@ -104,15 +113,26 @@ def _one_of(values: Collection[Any]) -> list[Test]:
     tests = [_equal(value) for value in others]
     if texts:
         listed = json.dumps([value[:_LONGEST] for value in texts], ensure_ascii=False)
-        tests.append(Test("type = 'text' AND value IN (SELECT value FROM json_each(?))", (listed,)))
+        exact = max(map(len, texts)) < _LONGEST
+        tests.append(Test("type = 'text' AND value IN (SELECT value FROM json_each(?))", (listed,), exact))
     return tests
 
 
 def _equal(value: Any) -> Test:
     if isinstance(value, int | float) and not isinstance(value, bool):
-        slack = abs(value) * _SLACK
-        return Test("type = 'number' AND value BETWEEN ? AND ?", (value - slack, value + slack))
-    return Test("type = ? AND value = ?", _place(value))
+        slack = _slack(value)
+        return Test("type = 'number' AND value BETWEEN ? AND ?", (value - slack, value + slack), not slack)
+    return Test("type = ? AND value = ?", _place(value), not isinstance(value, str) or len(value) < _LONGEST)
+
+
+def _ordered(kind: str, sign: str, limit: Any, *, exact: bool) -> Test:
+    order = _ORDERS[sign] if exact else _ORDERS[sign][0] + "="
+    return Test(f"type = '{kind}' AND value {order} ?", (limit,), exact)
+
+
+def _slack(number: float) -> float:
+    """Return how far from a number another may be that SQLite takes for it."""
+    return 0 if abs(number) <= _EXACT and number == int(number) else abs(number) * _SLACK
 
 
 def _place(value: Any) -> tuple[str, Any]:

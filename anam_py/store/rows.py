@@ -53,6 +53,14 @@ class Version(NamedTuple):
         return cls._make(_typed(row, _VERSION, "history"))
 
 
+class Places(NamedTuple):
+    """Where the rows of all entries are at one moment: ids of live segments, the first pending id, and how many rows are dead."""
+
+    segments: tuple[int, ...]
+    first_pending: int | None
+    dead: int
+
+
 class Segment(NamedTuple):
     """A segment file, as the catalog lists it; `layout` maps a dataset to its byte offset."""
 

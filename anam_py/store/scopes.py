@@ -46,9 +46,10 @@ class ScopeCache:
         """Return a snapshot with only those rows alive that a filter lets through; None if they cannot be told any more.
 
         Nothing is kept that mixes two moments. The reader sees a moment that is not before the snapshot's, nor before that of
-        which ids are known. Up to the snapshot's last id, entries can have gone since, but none have come. So if there are
-        as many as the snapshot has alive, they are the same: its entries. All of them were there when ids were found, unless
-        they are newer and looked at now; so the known ids that are alive, and the new ones, are what the filter lets through.
+        which ids are known; only if none of the snapshot's entries is gone by then is anything made of them. That is so if
+        their places are still the same: an entry that goes makes one dead row more, and rows are only dropped by what changes
+        segments or pending rows. So each of its entries was there when ids were found, unless it is newer and looked at now;
+        and what the filter lets through are the known ids that are alive, and the new ones up to the snapshot's last.
         """
         if snapshot.missing or reader.is_frozen:  # which may have been before the known ids' moment
             return _as_read(snapshot, reader.ids(where))
@@ -61,8 +62,8 @@ class ScopeCache:
                     return known
         with reader.frozen():
             found = reader.ids(where, after=kept.last if kept else 0)
-            agree = reader.count_until(snapshot.last_id) == snapshot.live
-        if not agree:
+            places = reader.places()
+        if places != snapshot.places:
             return None if kept else _as_read(snapshot, found)
         found = found[: np.searchsorted(found, snapshot.last_id, "right")]
         ids = np.concatenate((kept.ids, found)) if kept else found

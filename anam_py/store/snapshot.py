@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anam_py import _core, config
-from anam_py.store.rows import Segment
+from anam_py.store.rows import Places, Segment
 from anam_py.store.segment import MappedSegment
 from anam_py.store.sidecar import Sidecar
 
@@ -205,13 +205,20 @@ class Snapshot:
         return sum(block.live for block in self.blocks)
 
     @property
+    def places(self) -> Places:
+        """Where its rows lie."""
+        ids = sorted(block.segment.id for block in self.segments)
+        first = int(self.pending.ids[0]) if len(self.pending.ids) else None
+        return Places(tuple(ids), first, sum(len(block.ids) - block.live for block in self.blocks))
+
+    @property
     def last_id(self) -> int:
         """The greatest id of a row, dead or alive; 0 if there is none."""
         return max((int(block.ids[-1]) for block in self.blocks if len(block.ids)), default=0)
 
     def live_ids(self) -> NDArray[np.int64]:
         """Return the ids of the rows that are alive, ascending."""
-        return np.sort(np.concatenate([block.live_ids for block in self.blocks]))
+        return np.sort(np.concatenate([block.live_ids for block in self.blocks]), kind="stable")  # which merges
 
     def rows(self) -> list[_core.Rows]:
         """Return the blocks as the kernels take them."""

@@ -11,7 +11,7 @@ from anam_py.exceptions import HTMError
 from anam_py.store import indexing, schema, text
 from anam_py.store.advice import REPAIR
 from anam_py.store.records import damage
-from anam_py.store.rows import Entry, File, Segment, Version
+from anam_py.store.rows import Entry, File, Places, Segment, Version
 from anam_py.store.selecting import Selector
 from anam_py.store.sqlite import BUSY_MILLISECONDS, Connection, connect, translated
 
@@ -127,6 +127,12 @@ class Reader(Selector):
             (state,),
         )
         return [Segment.checked((*row[:6], schema.layout(row[6]), *row[7:])) for row in rows]
+
+    def places(self) -> Places:
+        """Return where the rows of entries lie."""
+        segments = self.sql.execute("SELECT id FROM segments WHERE state = 'live' ORDER BY id")
+        ids = tuple(row[0] for row in segments)
+        return Places(ids, self.first_pending(), self.sql.execute("SELECT count(*) FROM dead").fetchone()[0])
 
     def dead(self) -> list[int]:
         return [row[0] for row in self.sql.execute("SELECT id FROM dead ORDER BY id")]

@@ -309,7 +309,7 @@ def test_a_filter_sees_one_moment(store: HTMCore, rng: np.random.Generator) -> N
 def test_row_37_a_search_under_steady_writing_ends(store: HTMCore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Even where every attempt finds that what it saw has been replaced meanwhile."""
     store.store_embedding("a", V, {"n": 0}, text="word")
-    hits, best = queries._hits, queries._best
+    hits, best = queries.hits, queries._best
 
     def overwrite() -> None:
         # From another thread, as others would; it cannot be done while commits are held back.
@@ -325,9 +325,9 @@ def test_row_37_a_search_under_steady_writing_ends(store: HTMCore, monkeypatch: 
         overwrite()
         return best(*arguments)
 
-    monkeypatch.setattr(queries, "_hits", slow_hits)
+    monkeypatch.setattr(queries, "hits", slow_hits)
     assert names(store.search_similar(V)) == ["a"]
-    monkeypatch.setattr(queries, "_hits", hits)
+    monkeypatch.setattr(queries, "hits", hits)
     monkeypatch.setattr(queries, "_best", slow_best)
     assert names(store.search_text("word")) == ["a"]
     monkeypatch.undo()
