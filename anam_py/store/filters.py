@@ -115,7 +115,7 @@ class _Compiler:
         if isinstance(value, dict):
             if not value:
                 raise ValidationError(f"{place} must name at least one operator: {_listed(_OPERATORS)}")
-            return _joined("AND", [self._operator(path, sign, operand, place) for sign, operand in value.items()])
+            return _within(path, value, _joined("AND", [self._operator(path, sign, each, place) for sign, each in value.items()]))
         return self._operator(path, "$eq", value, place)
 
     def _operator(self, path: str, sign: object, operand: object, place: str) -> Condition:
@@ -158,6 +158,16 @@ def _ordering(sign: str) -> Callable[[str, object, str], Condition]:
         raise ValidationError(f"{place} must be a str or a number, got {describe(operand)}")
 
     return compiled
+
+
+def _within(path: str, operators: dict[Any, Any], compiled: Condition) -> Condition:
+    """Return the same condition, with one look for two bounds where there is a lower and an upper one, both numbers."""
+    low = operators.get("$gte", operators.get("$gt"))
+    high = operators.get("$lte", operators.get("$lt"))
+    if any(not isinstance(bound, int | float) or isinstance(bound, bool) for bound in (low, high)):
+        return compiled
+    looked = _case(f"{_VALUE} BETWEEN ? AND ?", compiled.sql, (_json_path(path), low, high), compiled.parameters)
+    return compiled._replace(sql=looked.sql, parameters=looked.parameters)
 
 
 def _one_of(path: str, operand: object, place: str) -> Condition:

@@ -234,7 +234,13 @@ def test_the_longest_filter_that_is_allowed_can_be_answered(htm):
     filled(htm, [{"p": 1}])
     assert htm.count({"$or": [{"p": {"$contains": str(i)}} for i in range(250)]}) == 0
     assert htm.count({"p": {"$in": [str(i) for i in range(50_000)]}}) == 0
-    leaves = [{"p": 1}, {"p": {"$contains": "x"}}, {"p": {"$in": ["x", 2, "\0", None]}}, {"p": {"$gt": "x"}}]
+    leaves = [
+        {"p": 1},
+        {"p": {"$gte": 1, "$lt": 5}},
+        {"p": {"$contains": "x"}},
+        {"p": {"$in": ["x", 2, "\0", None]}},
+        {"p": {"$gt": "x"}},
+    ]
     for leaf in leaves:
         wanted, nots = oracle_filter({"p": 1}, leaf), leaf
         first = last = leaf
