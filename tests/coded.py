@@ -77,12 +77,12 @@ def coded(plan: Plan, vectors: NDArray[np.float32], alive: NDArray[np.uint8] | N
 def bounds_of(blocks: Sequence[Rows], queries: NDArray[np.float32], threshold: float = -np.inf) -> NDArray[np.float32]:
     """Return the first level's bound of each query with each row."""
     plans: list[Plan] = []
-    table = _core._scan.Blocks([_core.search.for_kernels(rows, plans) for rows in blocks], queries.shape[1])
+    table = _core._scan.Blocks([_core.search.for_kernels(rows, plans) for rows in blocks], queries.shape[1], len(queries))
     units, norms = np.empty_like(queries), np.empty(len(queries))
     _core._scan.normalise(queries, units, norms)
     prepared = PreparedQueries(queries, norms)
     bounds = _core._scan.Bounds(table, units, [prepared.sketches(plan) for plan in plans], 0, threshold, 1)
-    return np.stack([bounds.of(k) for k in range(len(queries))])
+    return np.stack([bounds.of(table, k) for k in range(len(queries))])
 
 
 # ---- rows that are hard to code ----

@@ -63,17 +63,11 @@ ANAM_INLINE void anam_bounds(
 }
 
 /* Whether one of sixteen values reaches a threshold. */
-ANAM_INLINE int anam_reached(const float *values, float threshold)
-{
-    int reached = 0;
-    ANAM_TOGETHER_ADDING(reached)
-    for (int j = 0; j < ANAM_PANEL_ROWS; j++)
-        reached += values[j] >= threshold;
-    return reached;
-}
+typedef int anam_reached(const float *values, float threshold);
 
 /* Whether some row of a panel may reach the threshold, by its early groups. */
-ANAM_INLINE int anam_may_reach(const int32_t *sums, const float *scale, const anam_sketch *query, float threshold)
+ANAM_INLINE int anam_may_reach(
+    const int32_t *sums, const float *scale, const anam_sketch *query, float threshold, anam_reached *reached)
 {
     const float *residual = scale + ANAM_PANEL_ROWS, *rest = residual + ANAM_PANEL_ROWS;
     float bounds[ANAM_PANEL_ROWS];
@@ -81,13 +75,13 @@ ANAM_INLINE int anam_may_reach(const int32_t *sums, const float *scale, const an
     for (int j = 0; j < ANAM_PANEL_ROWS; j++)
         bounds[j] = (float)(sums[j] - query->early_offset) * (scale[j] * query->step)
             + query->residual * residual[j] + query->early_rest * rest[j] + query->slack;
-    return anam_reached(bounds, threshold);
+    return reached(bounds, threshold);
 }
 
 /* What is left to do with the sums of a panel and a query. */
 ANAM_INLINE void anam_panel_done(
     const int32_t *sums, const float *scale, const uint8_t *alive, size_t n_rows, const anam_sketch *query, int tail,
-    int64_t first_row, float *bounds, anam_heap *heap, float *most)
+    int64_t first_row, float *bounds, anam_heap *heap, float *most, anam_reached *reached)
 {
     float estimates[ANAM_PANEL_ROWS], above[ANAM_PANEL_ROWS];
     anam_bounds(sums, scale, query, tail, estimates, above);
@@ -103,7 +97,7 @@ ANAM_INLINE void anam_panel_done(
     ANAM_TOGETHER
     for (int j = 0; j < ANAM_PANEL_ROWS; j++)
         most[j] = above[j] > most[j] ? above[j] : most[j];
-    if (heap->size && anam_reached(estimates, heap->score[0]))
+    if (heap->size && reached(estimates, heap->score[0]))
         for (int j = 0; j < ANAM_PANEL_ROWS; j++)
             anam_heap_offer(heap, estimates[j], first_row + j);
 }
@@ -138,7 +132,7 @@ ANAM_INLINE size_t anam_living(const uint8_t *alive, size_t n_rows, size_t most)
 ANAM_INLINE void anam_scan_body(
     const anam_panels *panels, size_t first_panel, size_t n_rows, const uint8_t *alive, const anam_sketch *queries,
     size_t n_queries, float threshold, int64_t first_row, float *bounds, size_t stride, anam_heap *heaps, float *most,
-    anam_sums *sum_up)
+    anam_sums *sum_up, anam_reached *reached)
 {
     const size_t group_bytes = panels->bits == 4 ? 64 : 192;
     const int tail = !panels->early;
@@ -156,7 +150,7 @@ ANAM_INLINE void anam_scan_body(
             const size_t n = n_queries - k < step ? n_queries - k : step;
             if (together)
                 sum_up(panel, panels->stride, 0, early ? early : panels->groups, panels->bits, queries + k, together, n, sums);
-            if (together == 0 || (early && !anam_may_reach(sums[0], scale, queries + k, threshold))) {
+            if (together == 0 || (early && !anam_may_reach(sums[0], scale, queries + k, threshold, reached))) {
                 for (size_t j = 0; j < here; j++)
                     bounds[k * stride + row + j] = -INFINITY;
                 continue;
@@ -173,7 +167,7 @@ ANAM_INLINE void anam_scan_body(
                         sums[p * n + m], (const float *)((const uint8_t *)scale + p * panels->stride),
                         alive != NULL ? alive + at : NULL, n_rows - at < ANAM_PANEL_ROWS ? n_rows - at : ANAM_PANEL_ROWS,
                         queries + k + m, tail, first_row + (int64_t)at, bounds + (k + m) * stride + at, heaps + k + m,
-                        most + ANAM_PANEL_ROWS * (k + m));
+                        most + ANAM_PANEL_ROWS * (k + m), reached);
                 }
         }
         row += ANAM_PANEL_ROWS * (together ? together : 1);
@@ -242,11 +236,11 @@ ANAM_INLINE void anam_residual_body(
 }
 
 /* The values that reach a threshold: their places go to `places`, their number is returned. */
-ANAM_INLINE size_t anam_reaching_body(const float *values, size_t n, float threshold, int32_t *places)
+ANAM_INLINE size_t anam_reaching_body(const float *values, size_t n, float threshold, int32_t *places, anam_reached *reached)
 {
     size_t found = 0, i = 0;
     for (; i + ANAM_PANEL_ROWS <= n; i += ANAM_PANEL_ROWS)
-        if (anam_reached(values + i, threshold))
+        if (reached(values + i, threshold))
             for (int j = 0; j < ANAM_PANEL_ROWS; j++)
                 if (values[i + j] >= threshold)
                     places[found++] = (int32_t)(i + j);
@@ -264,11 +258,11 @@ ANAM_INLINE size_t anam_reaching_body(const float *values, size_t n, float thres
     { \
         anam_scan_body( \
             panels, first_panel, n_rows, alive, queries, n_queries, threshold, first_row, bounds, stride, heaps, most, \
-            anam_##LEVEL##_sums); \
+            anam_##LEVEL##_sums, anam_##LEVEL##_reached); \
     } \
     TARGET static size_t anam_##LEVEL##_reaching(const float *values, size_t n, float threshold, int32_t *places) \
     { \
-        return anam_reaching_body(values, n, threshold, places); \
+        return anam_reaching_body(values, n, threshold, places, anam_##LEVEL##_reached); \
     } \
     TARGET static float anam_##LEVEL##_quantise(const float *values, size_t width, int bits, uint8_t *codes) \
     { \
@@ -282,6 +276,14 @@ ANAM_INLINE size_t anam_reaching_body(const float *values, size_t n, float thres
     }
 
 /* ---- portable C ---- */
+
+static int anam_portable_reached(const float *values, float threshold)
+{
+    int reached = 0;
+    for (int j = 0; j < ANAM_PANEL_ROWS; j++)
+        reached |= values[j] >= threshold;
+    return reached;
+}
 
 ANAM_INLINE void anam_unpack_group(const uint8_t *group, int bits, int j, uint8_t *codes)
 {

@@ -74,6 +74,15 @@ ANAM_DOTPROD static void anam_dotprod_sums(
     }
 }
 
+ANAM_DOTPROD static int anam_dotprod_reached(const float *values, float threshold)
+{
+    const float32x4_t least = vdupq_n_f32(threshold);
+    uint32x4_t reached = vcgeq_f32(vld1q_f32(values), least);
+    for (int i = 1; i < 4; i++)
+        reached = vorrq_u32(reached, vcgeq_f32(vld1q_f32(values + 4 * i), least));
+    return vmaxvq_u32(reached) != 0;
+}
+
 ANAM_DOTPROD static int32_t anam_dotprod_dot(const int8_t *row, const int8_t *query, size_t width)
 {
     int32x4_t sum[2] = {vdupq_n_s32(0), vdupq_n_s32(0)};

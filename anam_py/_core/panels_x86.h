@@ -94,6 +94,13 @@ ANAM_SUMS_AVX2(anam_avx2_sums, ANAM_AVX2, ANAM_ADD4_AVX2)
 ANAM_SUMS_AVX2(anam_avxvnni_sums, ANAM_AVXVNNI, ANAM_ADD4_AVXVNNI)
 #endif
 
+ANAM_AVX2 static int anam_avx2_reached(const float *values, float threshold)
+{
+    const __m256 least = _mm256_set1_ps(threshold);
+    const __m256 first = _mm256_cmp_ps(_mm256_loadu_ps(values), least, _CMP_GE_OQ);
+    return _mm256_movemask_ps(_mm256_or_ps(first, _mm256_cmp_ps(_mm256_loadu_ps(values + 8), least, _CMP_GE_OQ)));
+}
+
 ANAM_AVX2 static int32_t anam_avx2_dot(const int8_t *row, const int8_t *query, size_t width)
 {
     const __m256i ones = _mm256_set1_epi16(1);
@@ -116,6 +123,7 @@ ANAM_COMPILED(avx2, ANAM_AVX2)
 
 #if defined(ANAM_AVXVNNI)
 #define anam_avxvnni_dot anam_avx2_dot
+#define anam_avxvnni_reached anam_avx2_reached
 ANAM_COMPILED(avxvnni, ANAM_AVXVNNI)
 #endif
 
@@ -162,6 +170,11 @@ ANAM_VNNI ANAM_INLINE void anam_vnni_sums_fixed(
 }
 
 ANAM_DISPATCH_SUMS(anam_vnni_sums, ANAM_VNNI)
+
+ANAM_VNNI static int anam_vnni_reached(const float *values, float threshold)
+{
+    return _mm512_cmp_ps_mask(_mm512_loadu_ps(values), _mm512_set1_ps(threshold), _CMP_GE_OQ) != 0;
+}
 
 ANAM_VNNI static int32_t anam_vnni_dot(const int8_t *row, const int8_t *query, size_t width)
 {

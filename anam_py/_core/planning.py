@@ -82,7 +82,7 @@ def _shares(
     """Return what bounds must allow for, for some shares of the nearest rows to stay within theirs (`Plan.shares`)."""
     codes = Codes.of(plan, encode(plan, units, np.ones(len(units)), threads=threads))
     plans: list[Plan] = []
-    table = _scan.Blocks([for_kernels(Rows(units, np.ones(len(units)), None, codes), plans)], plan.dimension)
+    table = _scan.Blocks([for_kernels(Rows(units, np.ones(len(units)), None, codes), plans)], plan.dimension, len(queries))
     prepared = PreparedQueries(queries, np.ones(len(queries)))
     estimated, bounded = (
         _scan.Bounds(table, queries, [prepared.sketches(plan, share)], 0, -np.inf, threads) for share in (0.0, 1.0)
@@ -91,7 +91,7 @@ def _shares(
     for k, query in enumerate(queries):
         scores = units @ query
         nearest = np.argpartition(scores, -2)[-2:]  # those of all rows are nearer still
-        estimates, bounds = estimated.of(k)[nearest], bounded.of(k)[nearest]
+        estimates, bounds = estimated.of(table, k)[nearest], bounded.of(table, k)[nearest]
         needed += ((scores[nearest] - estimates) / np.maximum(bounds - estimates, 2.0**-20)).tolist()
     return tuple((recall, float(np.clip(np.quantile(needed, recall) * _MARGIN, 0.0, 1.0))) for recall in _RECALLS)
 

@@ -37,7 +37,7 @@ cdef class Blocks:
 cdef class Bounds:
     cdef readonly Py_ssize_t n_queries
     cdef Py_ssize_t n_rows, n_spans, n_best, threads
-    cdef float *bounds          # (n_queries, n_rows)
+    cdef float *bounds          # for each span, of shape (n_queries, its rows)
     cdef float *greatest        # (n_queries, n_spans)
     cdef float *best_score      # (threads, n_queries, n_best)
     cdef int64_t *best_row

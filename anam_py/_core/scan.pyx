@@ -26,8 +26,8 @@ cdef double LARGEST_NORM = 2.0 ** 60
 
 # What a thread scans at a time: enough to make calls cheap, little enough to share evenly.
 cdef Py_ssize_t SPAN_BYTES = 512 * 1024
-# Of coded rows: several calls' worth of panels, whose bounds stay in the cache.
-cdef Py_ssize_t CODED_HEIGHT = 64 * ANAM_PANEL_ROWS
+# Of coded rows, bounds for all queries are to stay in the cache: so many, divided by the queries, but some panels at least.
+cdef Py_ssize_t SPAN_BOUNDS = 32 * 1024
 
 
 # ---- threads ----
@@ -120,6 +120,8 @@ cdef class Blocks:
         float32 (n, D), float64 (n,), uint8 (n,) or None, and (plan number, bits, early groups, panels, detail rows or None, their
         factors or None) or None, which may be those of the first rows only; C-contiguous. A block may be empty.
     dimension : int
+    n_queries : int
+        How many queries are to be searched for together.
 
     Raises
     ------
@@ -127,17 +129,18 @@ cdef class Blocks:
         If the parts of a block do not fit each other or the dimension.
     """
 
-    def __cinit__(self, blocks, Py_ssize_t dimension):
+    def __cinit__(self, blocks, Py_ssize_t dimension, Py_ssize_t n_queries):
         cdef const float[:, ::1] vectors
         cdef const double[::1] norms
         cdef const uint8_t[::1] alive
         cdef Py_ssize_t i, length
         cdef Py_ssize_t plain_height = max(1, SPAN_BYTES // (4 * dimension))
+        cdef Py_ssize_t coded_height = min(64, max(8, SPAN_BOUNDS // (ANAM_PANEL_ROWS * n_queries))) * ANAM_PANEL_ROWS
         self.owners = blocks
         self.dimension = dimension
         self.block = <Block *> calloc(len(blocks) + 1, sizeof(Block))
         lengths = [len(rows[0]) for rows in blocks]
-        n_spans = sum([length // plain_height + length // CODED_HEIGHT + 2 for length in lengths])
+        n_spans = sum([length // plain_height + length // coded_height + 2 for length in lengths])
         self.span = <Span *> calloc(n_spans + 1, sizeof(Span))
         if self.block == NULL or self.span == NULL:
             raise MemoryError
@@ -157,7 +160,7 @@ cdef class Blocks:
                 self.block[i].alive = &alive[0]
             if rows[3] is not None:
                 self.take_codes(&self.block[i], length, rows[3])
-            self.cut(i, 0, self.block[i].coded, CODED_HEIGHT)
+            self.cut(i, 0, self.block[i].coded, coded_height)
             self.cut(i, self.block[i].coded, length, plain_height)
 
     cdef int cut(self, Py_ssize_t block, Py_ssize_t first, Py_ssize_t end, Py_ssize_t height) except -1:
@@ -333,7 +336,7 @@ cdef class Bounds:
                     SIMD.scan(
                         &block.panels, span.first // ANAM_PANEL_ROWS, span.n_rows,
                         block.alive + span.first if block.alive != NULL else NULL, plans[block.plan], n, lowest, span.offset,
-                        self.bounds + span.offset, self.n_rows, heaps, most,
+                        self.bounds + n * span.offset, span.n_rows, heaps, most,
                     )
                     for k in range(n):
                         self.greatest[k * self.n_spans + i] = greatest_of(most + k * ANAM_PANEL_ROWS)
@@ -341,18 +344,21 @@ cdef class Bounds:
                     for k in range(n):
                         bound_plain(
                             block, span.first, span.n_rows, blocks.dimension, &queries[k, 0], error, span.offset,
-                            self.bounds + k * self.n_rows + span.offset, heaps + k, self.greatest + k * self.n_spans + i,
+                            self.bounds + n * span.offset + k * span.n_rows, heaps + k, self.greatest + k * self.n_spans + i,
                         )
             leave_ieee(caller)
             free(most)
         free(plans)
 
-    def of(self, Py_ssize_t k):
+    def of(self, Blocks blocks, Py_ssize_t k):
         """Give a copy of the bounds of query k, float32 ndarray of shape (n_rows,)."""
         bounds = np.empty(self.n_rows, np.float32)
         cdef float[::1] view = bounds
-        if self.n_rows:
-            memcpy(&view[0], self.bounds + k * self.n_rows, self.n_rows * sizeof(float))
+        cdef Py_ssize_t i
+        cdef Span *span
+        for i in range(self.n_spans):
+            span = &blocks.span[i]
+            memcpy(&view[span.offset], self.bounds + self.n_queries * span.offset + k * span.n_rows, span.n_rows * sizeof(float))
         return bounds
 
     def __dealloc__(self):

@@ -19,8 +19,10 @@ _EXTRA = 16
 # So few rows are sooner scored than bounded.
 _FEW_ROWS = 1024
 # What the bounds of some queries at once may take.
-_BOUNDS_BYTES = 64 * 2**20
+_BOUNDS_BYTES = 16 * 2**20
 _MOST_AT_ONCE = 128
+# Queries that the kernels take at a time.
+_TOGETHER = 4
 
 
 class Rows(NamedTuple):
@@ -122,14 +124,15 @@ def top_k_many(
     """
     queries = np.ascontiguousarray(queries)
     plans: list[Plan] = []
-    table = _scan.Blocks([for_kernels(rows, plans) for rows in blocks], queries.shape[1])
+    at_once = _at_once(len(queries), sum(len(rows.vectors) for rows in blocks))
+    table = _scan.Blocks([for_kernels(rows, plans) for rows in blocks], queries.shape[1], at_once)
     alive = sum(len(rows.vectors) if rows.alive is None else int(np.count_nonzero(rows.alive)) for rows in blocks)
     k = min(k, table.n_rows + 1)  # one more than there are asks for all as well as any number
     search = _Search(table, plans, alive, k, min_score, recall)
     search.scan_bytes = sum(_scan_bytes(rows) for rows in blocks)
     found = []
-    for some in _pieces(len(queries), table.n_rows):
-        for candidates, told in search.run(queries[some], effective_threads(threads)):
+    for start in range(0, len(queries), at_once):
+        for candidates, told in search.run(queries[start : start + at_once], effective_threads(threads)):
             found.append(candidates)
             if levels is not None:
                 levels.append(told)
@@ -200,8 +203,6 @@ def _scan_bytes(rows: Rows) -> float:
     return float(rows.codes.panels.nbytes + rows.vectors[PANEL_ROWS * len(rows.codes.panels) :].nbytes)
 
 
-def _pieces(n_queries: int, n_rows: int) -> Iterator[slice]:
-    """Yield queries, so many at a time that their bounds do not take too much memory."""
-    at_once = max(1, min(_MOST_AT_ONCE, _BOUNDS_BYTES // (4 * max(1, n_rows))))
-    for start in range(0, n_queries, at_once):
-        yield slice(start, start + at_once)
+def _at_once(n_queries: int, n_rows: int) -> int:
+    """Give how many queries to search for together: so many that their bounds do not take too much memory."""
+    return max(1, min(n_queries, _MOST_AT_ONCE, _BOUNDS_BYTES // (4 * max(1, n_rows)) // _TOGETHER * _TOGETHER))

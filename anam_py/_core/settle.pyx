@@ -210,7 +210,7 @@ cdef void look_through(
             select_alive(block, span, found + k)
         elif bounds.greatest[k * blocks.n_spans + i] >= thresholds[k]:
             select(
-                block, span, bounds.bounds + k * blocks.n_rows + span.offset, detailed + k if detailed != NULL else NULL,
+                block, span, bounds.bounds + n * span.offset + k * span.n_rows, detailed + k if detailed != NULL else NULL,
                 thresholds[k], places, found + k,
             )
     leave_ieee(caller)

@@ -276,10 +276,10 @@ def test_no_score_exceeds_its_bound_and_bounds_are_tight(rng: np.random.Generato
 
 
 def bounds(vectors: Vectors, query: Vectors) -> NDArray[np.float32]:
-    table = _core._scan.Blocks([(vectors, _core.norms(vectors), None, None)], len(query))
+    table = _core._scan.Blocks([(vectors, _core.norms(vectors), None, None)], len(query), 1)
     unit, norm = np.empty((1, len(query)), np.float32), np.empty(1)
     _core._scan.normalise(query[np.newaxis], unit, norm)
-    return _core._scan.Bounds(table, unit, [], 0, -np.inf, 1).of(0)
+    return _core._scan.Bounds(table, unit, [], 0, -np.inf, 1).of(table, 0)
 
 
 def test_only_a_few_rows_need_their_exact_score(rng: np.random.Generator) -> None:
