@@ -74,6 +74,8 @@ class Plan:
             raise ValueError(f"no plan has {self.width} of {self.dimension} coordinates, {self.bits} bits and a rotation {shape}")
         if not self.defect < _LARGEST_DEFECT:
             raise ValueError(f"not a rotation: its rows are {self.defect} from orthonormal")
+        if not all(0 < recall < 1 and 0 <= share <= 1 for recall, share in self.shares):
+            raise ValueError(f"not shares of the nearest rows: {self.shares}")
 
     @property
     def padded(self) -> int:

@@ -179,16 +179,25 @@ cdef class Blocks:
         cdef const uint8_t[:, ::1] panels
         cdef const int8_t[:, ::1] detail
         cdef const float[:, ::1] factors
+        cdef Py_ssize_t j, last, group_bytes
+        cdef const float *residual
         block.plan, block.panels.bits, block.panels.groups, block.panels.early, panels, detail, factors = codes
         block.coded = min(length, panels.shape[0] * ANAM_PANEL_ROWS)
+        group_bytes = 64 if block.panels.bits == 4 else 192
         if (
             panels.shape[0] > (length + ANAM_PANEL_ROWS - 1) // ANAM_PANEL_ROWS
-            or panels.shape[1] < <Py_ssize_t> block.panels.groups * (64 if block.panels.bits == 4 else 192) + 192
+            or panels.shape[1] < <Py_ssize_t> block.panels.groups * group_bytes + 192
             or (detail is not None and (detail.shape[0] != block.coded or factors.shape[0] != block.coded or factors.shape[1] != 2))
         ):
             raise ValueError("codes do not fit their rows")
         if block.coded == 0:
             return 0
+        # Codes of fewer rows end with a whole panel: what fills up another has a bound below all, and would not be found.
+        last = panels.shape[0] - 1
+        residual = <const float *> (&panels[last, 0] + block.panels.groups * group_bytes) + ANAM_PANEL_ROWS
+        for j in range(block.coded - last * ANAM_PANEL_ROWS):
+            if residual[j] == -INFINITY:
+                raise ValueError("codes do not fit their rows")
         block.panels.data = &panels[0, 0]
         block.panels.stride = panels.shape[1]
         if detail is not None:

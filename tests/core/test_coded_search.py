@@ -100,7 +100,10 @@ def some_blocks(rng: np.random.Generator, vectors: Vectors, plans: list[Plan]) -
         if rng.random() < 0.6:
             alive = (rng.random(len(part)) < rng.choice([0, 0.01, 0.5, 0.99])).astype(np.uint8)
             alive[: len(part) // 2] &= np.uint8(rng.random() < 0.7)
-        rows = coded(plans[rng.integers(len(plans))], part, alive)
+        plan = plans[rng.integers(len(plans))]
+        rows = coded(plan, part, alive)
+        if rng.random() < 0.3:  # only of some whole panels
+            rows = rows._replace(codes=coded(plan, part[: rng.integers(len(part) + 1) // 16 * 16]).codes)
         blocks.append(rows if rng.random() < 0.8 else rows._replace(codes=None))
     return blocks
 
@@ -223,6 +226,15 @@ def test_blocks_of_different_codes_and_of_none_are_searched_together(rng: np.ran
     parts = np.split(vectors, [0, 100, 101, 700, 700, 1900, 3000])
     blocks = [coded(plans[i % len(plans)], part) if i % 3 else Rows(part, _core.norms(part)) for i, part in enumerate(parts)]
     check(blocks, np.concatenate([vectors[[5, 800]], gaussian(rng, 3, 100)]), 8, threads=threads)
+
+
+def test_rows_of_which_only_the_first_have_codes_are_searched_to_their_end(rng: np.random.Generator) -> None:
+    vectors, alive = gaussian(rng, 1500, 300), (rng.random(1500) < 0.9).astype(np.uint8)
+    for plan in some_plans(rng, 300)[::2]:
+        for n in (0, 16, 1024, 1488):
+            blocks = [Rows(vectors, _core.norms(vectors), alive, coded(plan, vectors[:n]).codes)]
+            check(blocks, vectors[[0, 15, 16, 1023, 1024, 1499]], 5)
+            check(blocks, vectors[[0, 15, 16, 1023, 1024, 1499]], 5, 0.1)
 
 
 def test_dead_rows_and_panels_are_passed_over(rng: np.random.Generator) -> None:

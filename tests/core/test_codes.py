@@ -61,6 +61,10 @@ def packed(body: bytes = b"", **changes: object) -> bytes:
         b'{"dimension": 8\n',
         packed(dimension=float("inf")),
         packed(dimension=float("nan")),
+        packed(shares=[[1.0, 0.5]]),
+        packed(shares=[[0.9, 1.5]]),
+        packed(shares=[[0.9, float("nan")]]),
+        packed(considered=[["4 bits"]]),
         packed()[:-1],
         packed(b"more"),
         packed(dimension=0, width=0),
@@ -278,6 +282,15 @@ def test_codes_of_other_rows_are_refused_rather_than_read_beyond_their_ends(rng:
     for codes, message in ((of_fewer, "do not fit their rows"), (of_other, "coordinates were coded, not 100|do not fit")):
         with pytest.raises(ValueError, match=message):
             _core.top_k([Rows(vectors, _core.norms(vectors), None, codes)], vectors[0], 3, threads=1)
+
+
+def test_codes_of_the_first_rows_do_not_end_in_the_middle_of_a_panel(rng: np.random.Generator) -> None:
+    vectors = rng.standard_normal((1100, 20), dtype=np.float32)
+    for plan in (Plan(20, 20, 4, None, detail=False), Plan(20, 20, 6, None, detail=False)):
+        for n in (15, 1000, 1023):
+            rows = Rows(vectors, _core.norms(vectors), None, coded(plan, vectors[:n]).codes)
+            with pytest.raises(ValueError, match="do not fit their rows"):
+                _core.top_k([rows], vectors[0], 3, threads=1)
 
 
 # ---- bounds ----
