@@ -325,7 +325,7 @@ def check_similarity(value: object, name: str = "min_similarity") -> float:
     ValidationError
         If it is no real number, NaN or infinite.
     """
-    if not isinstance(value, bool) and isinstance(value, numbers.Real):
+    if type(value) is float or (not isinstance(value, bool) and isinstance(value, numbers.Real)):
         try:
             number = float(value)
         except OverflowError:

@@ -19,9 +19,9 @@ from anam_py._core.coding cimport Sketches
 from anam_py._core.scan cimport Block, Blocks, Bounds, Span
 from anam_py._core.simd cimport SIMD, anam_heap, anam_prefetch, anam_sketch
 
-# What one thread looks through, or scores, before another could have been woken.
-cdef Py_ssize_t FEW_BOUNDS = 65536
-cdef Py_ssize_t FEW_SCORES = 256
+# What one thread refines, or scores, before another could have been woken.
+cdef Py_ssize_t FEW_CANDIDATES = 8192
+cdef Py_ssize_t FEW_SCORES = 2048
 # Rows that a thread scores at a time, a multiple of four.
 cdef Py_ssize_t STEP = 64
 # How many rows ahead of the one that is read memory is asked for.
@@ -196,6 +196,17 @@ cdef void select_alive(const Block *block, const Span *span, Found *found) noexc
                 return
 
 
+cdef Py_ssize_t candidates(Blocks blocks, Bounds bounds, double threshold, int32_t *places) noexcept nogil:
+    """Count the rows that one query's threshold leaves."""
+    cdef Py_ssize_t i, n = 0
+    if bounds is None:
+        return blocks.n_rows
+    for i in range(blocks.n_spans):
+        if bounds.greatest[i] >= threshold:
+            n += SIMD.reaching(bounds.bounds + blocks.span[i].offset, blocks.span[i].n_rows, below(threshold), places)
+    return n
+
+
 cdef void look_through(
     Blocks blocks, Bounds bounds, const anam_sketch *detailed, const double *thresholds, Py_ssize_t n, Py_ssize_t i,
     int32_t *places, Found *found,
@@ -290,7 +301,7 @@ def settle(
     cdef double *thresholds = <double *> malloc(n * sizeof(double))
     cdef int32_t *places = <int32_t *> malloc(max(1, threads * blocks.longest_span) * sizeof(int32_t))
     cdef const anam_sketch *sketches = NULL if detailed is None else detailed.sketches
-    cdef Py_ssize_t work = 0, n_steps = 0
+    cdef Py_ssize_t n_candidates, n_steps = 0
     cdef double started, looked, scored
     try:
         if parts == NULL or found == NULL or thresholds == NULL or places == NULL:
@@ -302,11 +313,8 @@ def settle(
                 thresholds[k] = max(least, -2.0)
                 if bounds is not None:
                     thresholds[k] = max(thresholds[k], first_threshold(blocks, bounds, k, &queries[k, 0], norms[k], wanted))
-            for k in range(n):
-                for i in range(blocks.n_spans):
-                    if bounds is None or bounds.greatest[k * blocks.n_spans + i] >= thresholds[k]:
-                        work += blocks.span[i].n_rows
-            for i in prange(blocks.n_spans, num_threads=threads if work > FEW_BOUNDS else 1, schedule="dynamic"):
+            n_candidates = FEW_CANDIDATES + 1 if n > 1 else candidates(blocks, bounds, thresholds[0], places)
+            for i in prange(blocks.n_spans, num_threads=threads if n_candidates > FEW_CANDIDATES else 1, schedule="dynamic"):
                 look_through(
                     blocks, bounds, sketches, thresholds, n, i, places + threadid() * blocks.longest_span, parts + threadid() * n,
                 )

@@ -4,8 +4,8 @@ import os
 
 from anam_py._core.loading import scan as _scan
 
-# Waking a thread costs about as much as reading this many bytes of rows.
-_BYTES_PER_THREAD = 4 * 2**20
+# Waking a thread costs about as much as reading this many bytes.
+_BYTES_PER_THREAD = 8 * 2**20
 
 _forked = False
 

@@ -292,7 +292,8 @@ def hits(
     best = _best(engine, reader, snapshot, zip(ids, scores[: len(ids)].tolist(), strict=True), limit)
     if best and query.any():
         # Checksums guard vectors; ids and norms of a segment are guarded by what comes of them.
-        exact = _core.scores(np.stack([stored.vector for stored, _ in best]), query).tolist()
+        vectors = np.concatenate([stored.vector for stored, _ in best]).reshape(len(best), -1)
+        exact = _core.scores(vectors, query).tolist()
         for (stored, _), cosine in zip(best, exact, strict=True):
             if cosine != cosines[stored.entry.id]:
                 key = stored.entry.key
@@ -320,7 +321,8 @@ def _best(
             found[i] = _stored(snapshot, entry)
             if len(missing) <= _REMEMBERED:
                 engine.cache.offer(found[i], generation)
-    best = sorted(found.values(), key=lambda stored: (-scores[stored.entry.id], stored.entry.key.encode()))
+    # The order of strings is that of their UTF-8.
+    best = sorted(found.values(), key=lambda stored: (-scores[stored.entry.id], stored.entry.key))
     return [(stored, scores[stored.entry.id]) for stored in best[:limit]]
 
 
