@@ -140,30 +140,33 @@ ANAM_VNNI ANAM_INLINE void anam_vnni_sums_fixed(
     for (int i = 0; i < n_panels; i++)
         for (int k = 0; k < n_queries; k++)
             sum[i][k] = _mm512_setzero_si512();
-    for (size_t group = first; group < end; group++)
+    for (size_t group = first; group < end; group++) {
+        __m512i code[ANAM_PANELS_AT_ONCE][4];
         for (int i = 0; i < n_panels; i++) {
             const uint8_t *at = panels + i * stride + group * (bits == 4 ? 64 : 192);
             if (n_panels == 4)
                 for (int line = 0; line < (bits == 4 ? 1 : 3); line++)
                     anam_prefetch(at + 4 * stride + 64 * line);
             const __m512i a = _mm512_loadu_si512(at);
-            __m512i code[4] = {_mm512_and_si512(a, low), _mm512_and_si512(_mm512_srli_epi16(a, 4), low)};
+            code[i][0] = _mm512_and_si512(a, low);
+            code[i][1] = _mm512_and_si512(_mm512_srli_epi16(a, 4), low);
             if (bits == 6) {
                 const __m512i b = _mm512_loadu_si512(at + 64), c = _mm512_loadu_si512(at + 128);
-                code[2] = _mm512_and_si512(b, low);
-                code[3] = _mm512_and_si512(_mm512_srli_epi16(b, 4), low);
                 /* 0xEA: (first & second) | third */
-                code[0] = _mm512_ternarylogic_epi32(_mm512_slli_epi16(c, 4), high, code[0], 0xEA);
-                code[1] = _mm512_ternarylogic_epi32(_mm512_slli_epi16(c, 2), high, code[1], 0xEA);
-                code[2] = _mm512_ternarylogic_epi32(c, high, code[2], 0xEA);
-                code[3] = _mm512_ternarylogic_epi32(_mm512_srli_epi16(c, 2), high, code[3], 0xEA);
-            }
-            for (int k = 0; k < n_queries; k++) {
-                const int8_t *query = queries[k].codes + group * (bits == 4 ? 8 : 16);
-                for (int m = 0; m < (bits == 4 ? 2 : 4); m++)
-                    sum[i][k] = _mm512_dpbusd_epi32(sum[i][k], code[m], _mm512_set1_epi32(anam_four_bytes(query + 4 * m)));
+                code[i][0] = _mm512_ternarylogic_epi32(_mm512_slli_epi16(c, 4), high, code[i][0], 0xEA);
+                code[i][1] = _mm512_ternarylogic_epi32(_mm512_slli_epi16(c, 2), high, code[i][1], 0xEA);
+                code[i][2] = _mm512_ternarylogic_epi32(c, high, _mm512_and_si512(b, low), 0xEA);
+                code[i][3] = _mm512_ternarylogic_epi32(
+                    _mm512_srli_epi16(c, 2), high, _mm512_and_si512(_mm512_srli_epi16(b, 4), low), 0xEA);
             }
         }
+        for (int k = 0; k < n_queries; k++)
+            for (int m = 0; m < (bits == 4 ? 2 : 4); m++) {
+                const __m512i four = _mm512_set1_epi32(anam_four_bytes(queries[k].codes + group * (bits == 4 ? 8 : 16) + 4 * m));
+                for (int i = 0; i < n_panels; i++)
+                    sum[i][k] = _mm512_dpbusd_epi32(sum[i][k], code[i][m], four);
+            }
+    }
     for (int i = 0; i < n_panels; i++)
         for (int k = 0; k < n_queries; k++)
             _mm512_storeu_si512(sums[i * n_queries + k], sum[i][k]);

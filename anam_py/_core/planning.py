@@ -14,7 +14,7 @@ from anam_py._core.search import Levels, Rows, for_kernels, top_k_many
 _WIDTHS = (64, 96, 128, 192, 256, 384, 512)
 _LONGEST = 2048
 # Rows of the sample that are taken for queries, and how many of the best of all rows a search is taken to want.
-_QUERIES = 64
+_QUERIES = 32
 _WANTED = 10
 # Bytes of a row that is read by itself count for so many times as much as those of a scan, and it costs so many in any case.
 _SCATTERED = 1.5

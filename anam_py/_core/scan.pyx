@@ -18,6 +18,12 @@ from anam_py._core._openmp cimport ANAM_OPENMP, omp_get_max_threads, omp_in_para
 from anam_py._core.coding cimport Sketches
 from anam_py._core.simd cimport ANAM_LANES, ANAM_PANEL_ROWS, SIMD, anam_heap, anam_sketch
 
+
+cdef extern from "apart.h" nogil:
+    int anam_this_cpu()
+    void anam_go_anywhere()
+    void anam_keep_off(int cpu)
+
 OPENMP = bool(ANAM_OPENMP)
 
 # Rows of a norm outside this range might overflow or lose bits in single precision: they are always candidates.
@@ -308,6 +314,7 @@ cdef class Bounds:
         cdef anam_heap *heaps
         cdef float *most
         cdef fenv_t caller
+        cdef int cpu = anam_this_cpu()
         self.n_queries = n
         self.n_rows = blocks.n_rows
         self.n_spans = blocks.n_spans
@@ -332,6 +339,8 @@ cdef class Bounds:
         for i in range(n_heaps):
             self.heaps[i] = anam_heap(self.best_score + i * n_best, self.best_row + i * n_best, n_best)
         with nogil, parallel(num_threads=threads):
+            if threadid() > 0:
+                anam_go_anywhere()
             most = <float *> malloc(n * ANAM_PANEL_ROWS * sizeof(float))
             caller = enter_ieee()
             # Not static: on a busy machine a thread may start late or lose its CPU, and then the others go on with its share.
@@ -357,6 +366,8 @@ cdef class Bounds:
                         )
             leave_ieee(caller)
             free(most)
+            if threadid() > 0:
+                anam_keep_off(cpu)
         free(plans)
 
     def of(self, Blocks blocks, Py_ssize_t k):

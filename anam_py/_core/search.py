@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -128,8 +129,8 @@ def top_k_many(
     table = _scan.Blocks([for_kernels(rows, plans) for rows in blocks], queries.shape[1], at_once)
     alive = sum(len(rows.vectors) if rows.alive is None else int(np.count_nonzero(rows.alive)) for rows in blocks)
     k = min(k, table.n_rows + 1)  # one more than there are asks for all as well as any number
-    search = _Search(table, plans, alive, k, min_score, recall)
-    search.scan_bytes = sum(_scan_bytes(rows) for rows in blocks)
+    shares = [plan.share(recall) for plan in plans]
+    search = _Search(table, plans, shares, alive, sum(map(_scan_bytes, blocks)), k, min_score)
     found = []
     for start in range(0, len(queries), at_once):
         for candidates, told in search.run(queries[start : start + at_once], effective_threads(threads)):
@@ -144,18 +145,33 @@ def top_k(blocks: Sequence[Rows], query: NDArray[np.float32], k: int, min_score:
     return top_k_many(blocks, query[np.newaxis], k, min_score, threads=threads)[0]
 
 
+@dataclass(frozen=True)
 class _Search:
-    """One search of many queries over the same rows."""
+    """One search of many queries over the same rows.
 
-    def __init__(self, table: "_scan.Blocks", plans: list[Plan], alive: int, k: int, least: float, recall: float) -> None:
-        self.table = table
-        self.plans = plans
-        self.detail = any(plan.detail for plan in plans)
-        self.alive = alive
-        self.k = k
-        self.least = least
-        self.shares = [plan.share(recall) for plan in plans]
-        self.scan_bytes = 0.0
+    Attributes
+    ----------
+    table : Blocks
+    plans : list of Plan
+        Those of the rows' codes.
+    shares : list of (float, float)
+        For each, the recall to expect, and what its bounds allow for.
+    alive : int
+        How many rows are to be searched.
+    scan_bytes : int
+        What the first level reads of them.
+    k : int
+    least : float
+        Least score of a row to find.
+    """
+
+    table: "_scan.Blocks"
+    plans: list[Plan]
+    shares: list[tuple[float, float]]
+    alive: int
+    scan_bytes: int
+    k: int
+    least: float
 
     def run(self, queries: NDArray[np.float32], threads: int) -> Iterator[tuple[Candidates, Levels]]:
         """Yield what was found for each query."""
@@ -171,7 +187,7 @@ class _Search:
             best = min(2 * self.k, self.k + _EXTRA) if self.k <= _MAX_HEAP else 0
             workers = threads_for(self.scan_bytes * count, threads)
             bounds = _scan.Bounds(table, units, sketches, best, self.least, workers)
-            if self.detail:
+            if any(plan.detail for plan in self.plans):
                 detailed = prepared.detailed(table.dimension)
         bounding = time.perf_counter() - started
         expected = min((known for known, _ in self.shares), default=1.0) if bounds is not None else 1.0
@@ -196,11 +212,11 @@ def for_kernels(rows: Rows, plans: list[Plan]) -> tuple[object, ...]:
     return np.ascontiguousarray(rows.vectors), np.ascontiguousarray(rows.norms), alive, codes
 
 
-def _scan_bytes(rows: Rows) -> float:
+def _scan_bytes(rows: Rows) -> int:
     """Give the bytes that the first level reads of a block."""
     if rows.codes is None:
-        return float(rows.vectors.nbytes)
-    return float(rows.codes.panels.nbytes + rows.vectors[PANEL_ROWS * len(rows.codes.panels) :].nbytes)
+        return rows.vectors.nbytes
+    return rows.codes.panels.nbytes + rows.vectors[PANEL_ROWS * len(rows.codes.panels) :].nbytes
 
 
 def _at_once(n_queries: int, n_rows: int) -> int:

@@ -79,7 +79,9 @@ cdef inline float below(double value) noexcept nogil:
     return nextafterf(rounded, -INFINITY) if rounded > value else rounded
 
 
-cdef inline double exact_score(const Block *block, Py_ssize_t row, Py_ssize_t dimension, const float *query, double query_norm) noexcept nogil:
+cdef inline double exact_score(
+    const Block *block, Py_ssize_t row, Py_ssize_t dimension, const float *query, double query_norm,
+) noexcept nogil:
     return SIMD.exact(block.vectors + row * dimension, query, dimension) / (query_norm * block.norms[row])
 
 
