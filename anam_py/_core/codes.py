@@ -281,7 +281,7 @@ class PreparedQueries:
         """Return the queries for the second level."""
         stride = -(-dimension // _DETAIL_ALIGNMENT) * _DETAIL_ALIGNMENT
         values = self._values(None, dimension)
-        return _coding.Sketches(values, stride, 0, dimension, False, _UNIT_ERROR, 0.0, 1.0)  # noqa: FBT003 - by place, in compiled code
+        return _coding.Sketches(values, stride, 1, dimension, False, _UNIT_ERROR, 0.0, 1.0)  # noqa: FBT003 - by place, in compiled code
 
     def _values(self, rotation: NDArray[np.float32] | None, width: int) -> NDArray[np.float64]:
         values = np.empty((len(self._queries), width))

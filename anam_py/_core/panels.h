@@ -322,8 +322,9 @@ static void anam_portable_sums(
             }
 }
 
-static int32_t anam_portable_dot(const int8_t *row, const int8_t *query, size_t width)
+static int32_t anam_portable_dot(const int8_t *row, const int8_t *query, size_t width, int32_t total)
 {
+    (void)total;
     int32_t sum = 0;
     for (size_t i = 0; i < width; i++)
         sum += row[i] * query[i];

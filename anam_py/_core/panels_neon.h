@@ -83,8 +83,9 @@ ANAM_DOTPROD static int anam_dotprod_reached(const float *values, float threshol
     return vmaxvq_u32(reached) != 0;
 }
 
-ANAM_DOTPROD static int32_t anam_dotprod_dot(const int8_t *row, const int8_t *query, size_t width)
+ANAM_DOTPROD static int32_t anam_dotprod_dot(const int8_t *row, const int8_t *query, size_t width, int32_t total)
 {
+    (void)total;
     int32x4_t sum[2] = {vdupq_n_s32(0), vdupq_n_s32(0)};
     for (size_t i = 0; i < width; i += 32)
         for (int half = 0; half < 2; half++) {

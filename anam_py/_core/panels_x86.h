@@ -101,8 +101,9 @@ ANAM_AVX2 static int anam_avx2_reached(const float *values, float threshold)
     return _mm256_movemask_ps(_mm256_or_ps(first, _mm256_cmp_ps(_mm256_loadu_ps(values + 8), least, _CMP_GE_OQ)));
 }
 
-ANAM_AVX2 static int32_t anam_avx2_dot(const int8_t *row, const int8_t *query, size_t width)
+ANAM_AVX2 static int32_t anam_avx2_dot(const int8_t *row, const int8_t *query, size_t width, int32_t total)
 {
+    (void)total;
     const __m256i ones = _mm256_set1_epi16(1);
     __m256i sum0 = _mm256_setzero_si256(), sum1 = sum0;
     for (size_t i = 0; i < width; i += 64) {
@@ -179,17 +180,22 @@ ANAM_VNNI static int anam_vnni_reached(const float *values, float threshold)
     return _mm512_cmp_ps_mask(_mm512_loadu_ps(values), _mm512_set1_ps(threshold), _CMP_GE_OQ) != 0;
 }
 
-ANAM_VNNI static int32_t anam_vnni_dot(const int8_t *row, const int8_t *query, size_t width)
+ANAM_VNNI static int32_t anam_vnni_dot(const int8_t *row, const int8_t *query, size_t width, int32_t total)
 {
     /* The instruction wants one operand without a sign: the row plus 128, of which 128 times the query is taken off again. */
-    const __m512i sign = _mm512_set1_epi8(-128), ones = _mm512_set1_epi8(1);
-    __m512i sum = _mm512_setzero_si512(), shift = sum;
-    for (size_t i = 0; i < width; i += 64) {
-        const __m512i x = _mm512_loadu_si512(query + i);
-        sum = _mm512_dpbusd_epi32(sum, _mm512_xor_si512(_mm512_loadu_si512(row + i), sign), x);
-        shift = _mm512_dpbusd_epi32(shift, ones, x);
-    }
-    return _mm512_reduce_add_epi32(sum) - 128 * _mm512_reduce_add_epi32(shift);
+    const __m512i sign = _mm512_set1_epi8(-128);
+    __m512i sum[4] = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()};
+    size_t i = 0;
+    for (; i + 256 <= width; i += 256)
+        for (int part = 0; part < 4; part++)
+            sum[part] = _mm512_dpbusd_epi32(
+                sum[part], _mm512_xor_si512(_mm512_loadu_si512(row + i + 64 * part), sign),
+                _mm512_loadu_si512(query + i + 64 * part));
+    for (; i < width; i += 64)
+        sum[0] = _mm512_dpbusd_epi32(
+            sum[0], _mm512_xor_si512(_mm512_loadu_si512(row + i), sign), _mm512_loadu_si512(query + i));
+    const __m512i all = _mm512_add_epi32(_mm512_add_epi32(sum[0], sum[1]), _mm512_add_epi32(sum[2], sum[3]));
+    return _mm512_reduce_add_epi32(all) - 128 * total;
 }
 
 ANAM_COMPILED(vnni, ANAM_VNNI)

@@ -16,9 +16,9 @@ _LONGEST = 2048
 # Rows of the sample that are taken for queries, and how many of the best of all rows a search is taken to want.
 _QUERIES = 32
 _WANTED = 10
-# Bytes of a row that is read by itself count for so many times as much as those of a scan, and it costs so many in any case.
-_SCATTERED = 1.5
-_CANDIDATE = 64
+# Measured in time, bytes of a row that is read by itself count for so many of a scan's, and it costs so many in any case.
+_SCATTERED = 3.0
+_CANDIDATE = 1_000
 # What bounds must allow for is measured for these shares of the nearest rows, and some more is allowed for.
 _RECALLS = (0.5, 0.8, 0.9, 0.95, 0.99)
 _ASKING = 256

@@ -25,7 +25,7 @@ cdef Py_ssize_t FEW_SCORES = 2048
 # Rows that a thread scores at a time, a multiple of four.
 cdef Py_ssize_t STEP = 64
 # How many rows ahead of the one that is read memory is asked for.
-cdef Py_ssize_t AHEAD = 4
+cdef Py_ssize_t AHEAD = 8
 
 
 cdef struct Hit:
@@ -160,7 +160,10 @@ cdef int add(Found *found, int32_t block, int64_t row) noexcept nogil:
 cdef inline float refined(const Block *block, Py_ssize_t row, const anam_sketch *query) noexcept nogil:
     """Bound a row's score by its second code."""
     cdef const float *factors = block.factors + 2 * row
-    cdef int32_t product = SIMD.dot(block.detail + row * block.detail_stride, query.codes, block.detail_stride)
+    # These codes have signs, and `zero` is 1 in their sketch: its offset is the sum of the query's codes.
+    cdef int32_t product = SIMD.dot(
+        block.detail + row * block.detail_stride, query.codes, block.detail_stride, query.offset
+    )
     return <float> product * (factors[0] * query.step) + query.residual * factors[1] + query.slack
 
 
@@ -182,6 +185,7 @@ cdef void select(
         if block.detail != NULL and span.first < block.coded:
             if i + AHEAD < n:
                 expect(block.detail + (span.first + places[i + AHEAD]) * block.detail_stride, block.detail_stride)
+                anam_prefetch(block.factors + 2 * (span.first + places[i + AHEAD]))
             if refined(block, span.first + places[i], detailed) < threshold:
                 continue
         if add(found, <int32_t> span.block, span.first + places[i]) < 0:

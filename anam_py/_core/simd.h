@@ -56,7 +56,7 @@ typedef struct {
     void (*exact4)(const float *const *rows, const float *query, size_t dimension, double *out);
     anam_scan *scan;
     size_t (*reaching)(const float *values, size_t n, float threshold, int32_t *places);
-    int32_t (*dot)(const int8_t *row, const int8_t *query, size_t width);
+    int32_t (*dot)(const int8_t *row, const int8_t *query, size_t width, int32_t total);     /* of the query */
     float (*quantise)(const float *values, size_t width, int bits, uint8_t *codes);
     void (*residual)(
         const float *values, const uint8_t *codes, size_t width, int zero, float scale, size_t from, double *norm,

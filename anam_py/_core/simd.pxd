@@ -40,7 +40,7 @@ cdef extern from "simd.h" nogil:
             size_t, anam_heap *, float *,
         ) noexcept nogil
         size_t (*reaching)(const float *, size_t, float, int32_t *) noexcept nogil
-        int32_t (*dot)(const int8_t *, const int8_t *, size_t) noexcept nogil
+        int32_t (*dot)(const int8_t *, const int8_t *, size_t, int32_t) noexcept nogil
         float (*quantise)(const float *, size_t, int, uint8_t *) noexcept nogil
         void (*residual)(
             const float *, const uint8_t *, size_t, int, float, size_t, double *, double *, double *,

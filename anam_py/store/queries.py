@@ -6,7 +6,7 @@ catalog by id, and where the two no longer agree the question is asked again (`M
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -18,7 +18,7 @@ from anam_py.store import text
 from anam_py.store.advice import REPAIR
 from anam_py.store.engine import Engine, Moved
 from anam_py.store.filters import Condition
-from anam_py.store.records import Record, Stored, checked, damage
+from anam_py.store.records import Record, Stored, checked, checked_together, damage
 from anam_py.store.rows import Entry
 from anam_py.store.scopes import ScopeCache
 from anam_py.store.snapshot import Snapshot
@@ -48,7 +48,7 @@ class ApproximateHits(list[Hit]):
 _KEY_WEIGHT, _BODY_WEIGHT = 4.0, 1.0
 # How many of each list take part in a fusion, at least and for each hit wanted.
 _FUSED_LEAST, _FUSED_PER_HIT = 100, 10
-# Longer answers are not kept in the cache: they would leave room for nothing else.
+# So many records are read at a time. Longer answers are not kept in the cache: they would leave room for nothing else.
 _REMEMBERED = 1_000
 # More than the relative errors of two resonances together.
 _ROUNDING = 2.0**-48
@@ -163,8 +163,12 @@ def similar(
             best = _core.top_k_many(chosen.rows(), matrix, limit, least, threads=threads(), recall=recall, levels=told)
         else:
             best = copy.top_k(chosen, matrix, limit, least, threads=threads())
+        # Many answers are read together.
+        shown = {i for found in best for i in _ids(snapshot, found)[:limit]} if len(best) > 1 else set()
+        known = _read(engine, reader, snapshot, shown)
         answers = [
-            hits(engine, reader, snapshot, query, found, found.score, limit) for query, found in zip(matrix, best, strict=True)
+            hits(engine, reader, snapshot, query, found, found.score, limit, known)
+            for query, found in zip(matrix, best, strict=True)
         ]
         if recall == 1.0:
             return answers
@@ -275,8 +279,12 @@ def hits(
     found: _core.Candidates,
     scores: NDArray[np.float64],
     limit: int,
+    known: dict[int, Stored] | None = None,
 ) -> list[Hit]:
-    """Return the records of rows found by their cosine with a query, and ordered by scores made of it."""
+    """Return the records of rows found by their cosine with a query, and ordered by scores made of it.
+
+    `known` has what is stored under some of their ids.
+    """
     ids = _ids(snapshot, found)
     cosines = dict(zip(ids, found.score.tolist(), strict=True))
     if len(ids) > limit:
@@ -289,7 +297,7 @@ def hits(
             raise Moved
         tied.sort(key=lambda i: keys[i].encode())
         ids = [*ids[:above], *tied[: limit - above]]
-    best = _best(engine, reader, snapshot, zip(ids, scores[: len(ids)].tolist(), strict=True), limit)
+    best = _best(engine, reader, snapshot, zip(ids, scores[: len(ids)].tolist(), strict=True), limit, known)
     if best and query.any():
         # Checksums guard vectors; ids and norms of a segment are guarded by what comes of them.
         vectors = np.concatenate([stored.vector for stored, _ in best]).reshape(len(best), -1)
@@ -308,22 +316,37 @@ def _records(engine: Engine, reader: Reader, snapshot: Snapshot, scored: Iterabl
 
 
 def _best(
-    engine: Engine, reader: Reader, snapshot: Snapshot, scored: Iterable[tuple[int, float]], limit: int
+    engine: Engine,
+    reader: Reader,
+    snapshot: Snapshot,
+    scored: Iterable[tuple[int, float]],
+    limit: int,
+    known: dict[int, Stored] | None = None,
 ) -> list[tuple[Stored, float]]:
     scores = dict(scored)
-    found = engine.cache.known(scores)
-    if missing := [i for i in scores if i not in found]:
-        generation = engine.cache.generation
-        entries = reader.entries_by_id(missing)
-        if len(entries) < len(missing):
-            raise Moved
-        for i, entry in entries.items():
-            found[i] = _stored(snapshot, entry)
-            if len(missing) <= _REMEMBERED:
-                engine.cache.offer(found[i], generation)
+    found = {i: known[i] for i in scores if i in known} if known else {}
+    if len(found) < len(scores):
+        found |= _read(engine, reader, snapshot, [i for i in scores if i not in found])
     # The order of strings is that of their UTF-8.
     best = sorted(found.values(), key=lambda stored: (-scores[stored.entry.id], stored.entry.key))
     return [(stored, scores[stored.entry.id]) for stored in best[:limit]]
+
+
+def _read(engine: Engine, reader: Reader, snapshot: Snapshot, ids: Collection[int]) -> dict[int, Stored]:
+    """Return what is stored under some ids, from the cache or read and checked together."""
+    found = engine.cache.known(ids)
+    missing = [i for i in ids if i not in found]
+    generation = engine.cache.generation
+    for start in range(0, len(missing), _REMEMBERED):
+        some = missing[start : start + _REMEMBERED]
+        entries = list(reader.entries_by_id(some).values())
+        if len(entries) < len(some):
+            raise Moved
+        for stored in checked_together(entries, np.stack([_vector(snapshot, entry) for entry in entries])):
+            found[stored.entry.id] = stored
+            if len(missing) <= _REMEMBERED:
+                engine.cache.offer(stored, generation)
+    return found
 
 
 def _stored(snapshot: Snapshot, entry: Entry) -> Stored:

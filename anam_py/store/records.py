@@ -4,7 +4,7 @@ import json
 import threading
 import zlib
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -81,6 +81,16 @@ def checked(entry: Entry, vector: NDArray[np.float32]) -> Stored:
             "not match; run verify() to see what else is, and repair it with HTMCore.repair(path), or store it again"
         )
     return Stored(entry, vector, float(_core.norms(vector[np.newaxis])[0]))
+
+
+def checked_together(entries: Sequence[Entry], vectors: NDArray[np.float32]) -> list[Stored]:
+    """Return entries with their vectors, the rows of a matrix, or raise HTMError if one of them is damaged."""
+    crcs = _core.row_crcs(vectors).tolist()
+    norms = _core.norms(vectors).tolist()
+    return [
+        Stored(entry, vector, norm) if crc == entry.crc and not damage(entry) else checked(entry, vector)
+        for entry, vector, crc, norm in zip(entries, vectors, crcs, norms, strict=True)
+    ]
 
 
 class RecordCache:

@@ -14,6 +14,7 @@ static void check_dot(void)
     for (size_t width = 64; width <= MOST_WIDTH; width += 64)
         for (size_t trial = 0; trial < 40; trial++) {
             int64_t wanted = 0;
+            int32_t total = 0;
             for (size_t i = 0; i < width; i++) {
                 row[i] = (int8_t)((int)below(256) - 128);
                 query[i] = (int8_t)((int)below(255) - 127);
@@ -26,8 +27,9 @@ static void check_dot(void)
                     query[i] = below(2) ? -127 : 127;
                 }
                 wanted += row[i] * query[i];
+                total += query[i];
             }
-            const int32_t found = level->dot(row, query, width);
+            const int32_t found = level->dot(row, query, width, total);
             CHECK(found == wanted, "width %zu, trial %zu: %" PRId32 ", not %" PRId64, width, trial, found, wanted);
         }
 }
@@ -282,7 +284,10 @@ static void check_bounds_case(size_t dimension, int bits)
         memset(detail_codes, 0, sizeof detail_codes);
         for (size_t i = 0; i < dimension; i++)
             detail_codes[i] = (int8_t)(detail[i] - 128);
-        const double refined = (float)level->dot(detail_codes, second.codes, detail_width) * (scale * second.step)
+        int32_t total = 0;
+        for (size_t i = 0; i < detail_width; i++)
+            total += second.codes[i];
+        const double refined = (float)level->dot(detail_codes, second.codes, detail_width, total) * (scale * second.step)
             + second.residual * residual + second.slack;
         CHECK(refined >= cosine, "8 bits, dimension %zu, row %zu: bound %a, cosine %a", dimension, row, refined, cosine);
         CHECK(
