@@ -205,8 +205,6 @@ cdef void select_alive(const Block *block, const Span *span, Found *found) noexc
 cdef Py_ssize_t candidates(Blocks blocks, Bounds bounds, double threshold, int32_t *places) noexcept nogil:
     """Count the rows that one query's threshold leaves."""
     cdef Py_ssize_t i, n = 0
-    if bounds is None:
-        return blocks.n_rows
     for i in range(blocks.n_spans):
         if bounds.greatest[i] >= threshold:
             n += SIMD.reaching(bounds.bounds + blocks.span[i].offset, blocks.span[i].n_rows, below(threshold), places)
@@ -247,9 +245,6 @@ cdef void score(
         for j in range(4):
             block = &blocks.block[found.block[min(i + j, end - 1)]]
             rows[j] = block.vectors + found.row[min(i + j, end - 1)] * blocks.dimension
-            if i + j + 4 < end:
-                block = &blocks.block[found.block[i + j + 4]]
-                expect(block.vectors + found.row[i + j + 4] * blocks.dimension, 4 * blocks.dimension)
         SIMD.exact4(rows, query, blocks.dimension, dots)
         for j in range(min(4, end - i)):
             found.score[i + j] = dots[j] / (query_norm * blocks.block[found.block[i + j]].norms[found.row[i + j]])
@@ -307,7 +302,7 @@ def settle(
     cdef double *thresholds = <double *> malloc(n * sizeof(double))
     cdef int32_t *places = <int32_t *> malloc(max(1, threads * blocks.longest_span) * sizeof(int32_t))
     cdef const anam_sketch *sketches = NULL if detailed is None else detailed.sketches
-    cdef Py_ssize_t n_candidates, n_steps = 0
+    cdef Py_ssize_t n_candidates = 0, n_steps = 0
     cdef double started, looked, scored
     try:
         if parts == NULL or found == NULL or thresholds == NULL or places == NULL:
@@ -319,7 +314,10 @@ def settle(
                 thresholds[k] = max(least, -2.0)
                 if bounds is not None:
                     thresholds[k] = max(thresholds[k], first_threshold(blocks, bounds, k, &queries[k, 0], norms[k], wanted))
-            n_candidates = FEW_CANDIDATES + 1 if n > 1 else candidates(blocks, bounds, thresholds[0], places)
+            if n > 1:
+                n_candidates = FEW_CANDIDATES + 1
+            elif sketches != NULL:
+                n_candidates = candidates(blocks, bounds, thresholds[0], places)
             for i in prange(blocks.n_spans, num_threads=threads if n_candidates > FEW_CANDIDATES else 1, schedule="dynamic"):
                 look_through(
                     blocks, bounds, sketches, thresholds, n, i, places + threadid() * blocks.longest_span, parts + threadid() * n,
