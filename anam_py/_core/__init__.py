@@ -30,6 +30,7 @@ from anam_py._core.search import Candidates, Levels, Rows, top_k, top_k_many
 from anam_py._core.threads import effective_threads, threads_for
 
 __all__ = [
+    "CODES_PAY",
     "OPENMP",
     "Candidates",
     "Codes",
@@ -56,6 +57,9 @@ __all__ = [
 ]
 
 OPENMP: bool = _scan.OPENMP
+
+# Whether a search by codes is faster than one without: portable C takes longer to unpack them than memory to bring the rows.
+CODES_PAY: bool = _simd.simd_level() != "portable"
 
 simd_level = _simd.simd_level
 simd_levels = _simd.simd_levels

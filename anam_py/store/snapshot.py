@@ -222,6 +222,8 @@ class Snapshot:
 
     def rows(self) -> list[_core.Rows]:
         """Return the blocks as the kernels take them."""
+        if not _core.CODES_PAY:
+            return [_core.Rows(b.vectors, b.norms, b.alive) for b in self.blocks]
         rows = [_core.Rows(b.vectors, b.norms, b.alive, b.codes) for b in self.segments]
         # As the segment that was coded last.
         sidecar = max((b.sidecar for b in self.segments if b.sidecar), key=lambda s: s.derived.rotation, default=None)

@@ -9,8 +9,10 @@ import pytest
 from numpy.typing import NDArray
 from oracles import oracle_scores
 
-from anam_py import HTMCore, ValidationError
+from anam_py import HTMCore, ValidationError, _core
 from anam_py.store.queries import ApproximateHits
+
+pytestmark = pytest.mark.skipif(not _core.CODES_PAY, reason="codes are not used with this instruction set")
 
 Rows = NDArray[np.float32]
 DIMENSION, COUNT = 256, 6_000
