@@ -79,33 +79,33 @@ class Plan:
 
     @property
     def padded(self) -> int:
-        """Coordinates of whole groups."""
+        """The coordinates of whole groups."""
         width, _ = _GROUPS[self.bits]
         return -(-self.width // width) * width
 
     @property
     def groups(self) -> int:
-        """Groups of a panel."""
+        """The groups of a panel."""
         return self.padded // _GROUPS[self.bits][0]
 
     @property
     def early(self) -> int:
-        """Groups after which a panel may be given up; 0 if none."""
+        """The groups after which a panel may be given up; 0 if none."""
         return int(self.groups * _EARLY_SHARE) if self.rotation is None and self.width >= _EARLY_LEAST else 0
 
     @property
     def early_width(self) -> int:
-        """Coordinates of the early groups; all if there are none."""
+        """The coordinates of the early groups; all if there are none."""
         return self.early * _GROUPS[self.bits][0] if self.early else self.width
 
     @property
     def stride(self) -> int:
-        """Bytes of a panel."""
+        """The bytes of a panel."""
         return self.groups * _GROUPS[self.bits][1] + 4 * _PANEL_FLOATS
 
     @property
     def row_bytes(self) -> float:
-        """Bytes of the first level a row."""
+        """The bytes of the first level, a row."""
         return self.stride / PANEL_ROWS
 
     @functools.cached_property
@@ -200,7 +200,7 @@ class Codes(NamedTuple):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all arrays."""
+        """The bytes of all arrays."""
         return sum(part.nbytes for part in (self.panels, self.detail, self.factors) if part is not None)
 
 
