@@ -61,6 +61,7 @@ def index(
             crawler.reembed(progress_callback=show_progress)
         report = crawler.index(root, [*map(typed, include)], [*map(typed, exclude)], progress_callback=show_progress)
         entries = len(htm)
+        htm.make_codes()  # for the searches that follow, which only read
     summary = _summary(path, location, report, entries, time.perf_counter() - start)
     if as_json:
         output.write_json(summary)

@@ -36,6 +36,20 @@ class Upkeep(Entries):
         self._writing().compact()
 
     @profiled
+    def make_codes(self) -> None:
+        """Give segments the codes by which a search reads fewer bytes, now instead of in the background.
+
+        For a program that stores much and ends: codes that are not made when it closes the store are made when a store is next
+        opened for writing, and a process that only reads searches without them until then, as exactly and more slowly.
+
+        Raises
+        ------
+        HTMError
+            If the store is read-only or closed.
+        """
+        self._writing().make_codes()
+
+    @profiled
     def prune_history(self, keep: int, key: str | None = None) -> int:
         """Shorten histories.
 
@@ -302,6 +316,7 @@ class Upkeep(Entries):
     create_index_async = async_twin(create_index)
     flush_async = async_twin(flush)
     compact_async = async_twin(compact)
+    make_codes_async = async_twin(make_codes)
     garbage_collect_async = async_twin(garbage_collect)
     stats_async = async_twin(stats)
     backup_async = async_twin(backup)

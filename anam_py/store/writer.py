@@ -128,6 +128,11 @@ class WritingEngine(Committer):
         self.coder.finish()
         self.run(self._writer.shrink)
 
+    def make_codes(self) -> None:
+        """Give every segment its codes now."""
+        self.flush()
+        self.coder.finish()
+
     def scrub(self) -> None:
         """Leave no trace of what was purged in the catalog; merges that follow leave none in segments."""
         self.flush()
