@@ -26,25 +26,6 @@
 #include "simd.h"
 #include "targets.h"
 
-ANAM_INLINE void anam_heap_offer(anam_heap *heap, float score, int64_t row)
-{
-    size_t parent = 0, child = 1;
-    if (!(score > heap->score[0]))
-        return;
-    while (child < heap->size) {
-        if (child + 1 < heap->size && heap->score[child + 1] < heap->score[child])
-            child++;
-        if (score <= heap->score[child])
-            break;
-        heap->score[parent] = heap->score[child];
-        heap->row[parent] = heap->row[child];
-        parent = child;
-        child = 2 * parent + 1;
-    }
-    heap->score[parent] = score;
-    heap->row[parent] = row;
-}
-
 /* sums[i * n_queries + k][j] = codes of row j of panel i · codes of query k, over the groups from `first` to `end`. */
 typedef void anam_sums(
     const uint8_t *panels, size_t stride, size_t first, size_t end, int bits,

@@ -16,7 +16,7 @@ from libc.string cimport memcpy
 from anam_py._core._fenv cimport enter_ieee, fenv_t, leave_ieee
 from anam_py._core._openmp cimport ANAM_OPENMP, omp_get_max_threads, omp_in_parallel
 from anam_py._core.coding cimport Sketches
-from anam_py._core.simd cimport ANAM_LANES, ANAM_PANEL_ROWS, SIMD, anam_heap, anam_sketch
+from anam_py._core.simd cimport ANAM_LANES, ANAM_PANEL_ROWS, SIMD, anam_heap, anam_heap_offer, anam_sketch
 
 
 cdef extern from "apart.h" nogil:
@@ -251,29 +251,13 @@ cdef void bound_plain(
             bounds[i] = -INFINITY
         elif SMALLEST_NORM <= norm <= LARGEST_NORM:
             score = <float> (bounds[i] / norm)
-            if heap.size > 0 and score > heap.score[0]:
-                offer(heap, score, offset + i)
+            if heap.size > 0:
+                anam_heap_offer(heap, score, offset + i)
             bounds[i] = score + error
         else:
             bounds[i] = INFINITY
         most = max(most, bounds[i])
     greatest[0] = most
-
-
-cdef void offer(anam_heap *heap, float score, int64_t row) noexcept nogil:
-    """Put a row in the place of the root of a min-heap, and restore the heap."""
-    cdef size_t parent = 0, child = 1
-    while child < heap.size:
-        if child + 1 < heap.size and heap.score[child + 1] < heap.score[child]:
-            child += 1
-        if score <= heap.score[child]:
-            break
-        heap.score[parent] = heap.score[child]
-        heap.row[parent] = heap.row[child]
-        parent = child
-        child = 2 * parent + 1
-    heap.score[parent] = score
-    heap.row[parent] = row
 
 
 cdef float greatest_of(const float *values) noexcept nogil:

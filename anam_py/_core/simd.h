@@ -35,6 +35,26 @@ typedef struct {
     size_t size;
 } anam_heap;
 
+/* Put a row in the place of the root, if it is better, and restore the heap. */
+static inline void anam_heap_offer(anam_heap *heap, float score, int64_t row)
+{
+    size_t parent = 0, child = 1;
+    if (!(score > heap->score[0]))
+        return;
+    while (child < heap->size) {
+        if (child + 1 < heap->size && heap->score[child + 1] < heap->score[child])
+            child++;
+        if (score <= heap->score[child])
+            break;
+        heap->score[parent] = heap->score[child];
+        heap->row[parent] = heap->row[child];
+        parent = child;
+        child = 2 * parent + 1;
+    }
+    heap->score[parent] = score;
+    heap->row[parent] = row;
+}
+
 /* Panels that lie together. */
 typedef struct {
     const uint8_t *data;

@@ -22,6 +22,8 @@ cdef extern from "simd.h" nogil:
         int64_t *row
         size_t size
 
+    void anam_heap_offer(anam_heap *heap, float score, int64_t row)
+
     ctypedef struct anam_panels:
         const uint8_t *data
         size_t stride

@@ -97,7 +97,8 @@ class HTMCore(Upkeep):
             "approx" reads less of a large store: what it finds has exact scores, but some of the best may
             be missing. The answer is a list whose `expected_recall` says how many are to be expected.
         recall : float, default 0.99
-            The least share of the best to expect in an approximate answer, above 0.
+            The least share of the best to expect in an approximate answer, above 0; with 1 the answer
+            is the exact one, a plain list.
 
         Returns
         -------

@@ -164,8 +164,9 @@ def similar(
         else:
             best = copy.top_k(chosen, matrix, limit, least, threads=threads())
         # Many answers are read together.
-        shown = {i for found in best for i in _ids(snapshot, found)[:limit]} if len(best) > 1 else set()
-        known = _read(engine, reader, snapshot, shown)
+        known: dict[int, Stored] = {}
+        if len(best) > 1:
+            known = _read(engine, reader, snapshot, {i for found in best for i in _ids(snapshot, found)[:limit]})
         answers = [
             hits(engine, reader, snapshot, query, found, found.score, limit, known)
             for query, found in zip(matrix, best, strict=True)
