@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,8 @@ def start(*arguments: str, **options: Any) -> "subprocess.Popen[str]":
     options.setdefault("stdout", subprocess.PIPE)
     options.setdefault("stderr", subprocess.PIPE)
     environment = {**os.environ, **options.pop("environment", {})}
+    if sys.platform != "win32":  # whatever started the tests may have had it ignored, and children inherit that
+        options.setdefault("preexec_fn", lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     return subprocess.Popen([sys.executable, "-m", "anam_py", *arguments], text=True, env=environment, **options)
 
 
