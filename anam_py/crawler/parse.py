@@ -18,7 +18,7 @@ from anam_py.crawler.summaries import comment_summary, string_summary
 if TYPE_CHECKING:
     import tree_sitter
 
-__all__ = ["MAX_SYMBOLS", "Symbol", "Syntax", "parse"]
+__all__ = ["MAX_SYMBOLS", "Symbol", "Syntax", "parse", "too_slow"]
 
 # A parse takes linear time, but up to 10 µs a byte where all is wrong.
 MAX_PARSED_BYTES = 1024 * 1024
@@ -29,6 +29,8 @@ _MAX_NAME_BYTES = 128 * 1024
 MAX_SIGNATURE = 300
 # tree-sitter's queries look for the next named sibling of each node: quadratic in a run of tokens without any.
 _MAX_TOKEN_RUN = 5000
+# Nor do they forget what they have begun in trees of more than 65,535 levels: quadratic, too.
+_MAX_DEPTH = 20_000
 
 _KINDS = ("function", "method", "class", "interface", "enum", "type", "module")
 _CALLABLE = ("function", "method")
@@ -147,8 +149,8 @@ def parse(text: str, grammar: str) -> Syntax:
         return Syntax(notes=(f"not parsed: more than {MAX_PARSED_BYTES:,} bytes",))
     language, query = compiled(grammar)
     root = tree_sitter.Parser(language).parse(source).root_node
-    if _has_long_token_run(root):
-        return Syntax(notes=(f"not parsed: more than {_MAX_TOKEN_RUN:,} tokens in a row without structure",))
+    if reason := too_slow(root):
+        return Syntax(notes=(f"not parsed: {reason}",))
     found = _sorted_out(source, tree_sitter.QueryCursor(query).matches(root))
     notes = ["syntax errors"] if root.has_error else []
     comments = _read_comments(source, found.comments)
@@ -160,19 +162,21 @@ def parse(text: str, grammar: str) -> Syntax:
     return Syntax(symbols, tuple(found.imports), doc, comments.lines, tuple(notes))
 
 
-def _has_long_token_run(root: "tree_sitter.Node") -> bool:
-    """Tell whether some node has very many tokens in a row among its children, as errors and odd literals can."""
-    pending = [root]
+def too_slow(root: "tree_sitter.Node") -> str:
+    """Return why queries would take too long on a tree, as errors and odd literals can make them; empty if they would not."""
+    pending = [(root, 0)]
     while pending:
-        node = pending.pop()
+        node, depth = pending.pop()
+        if depth > _MAX_DEPTH:
+            return f"more than {_MAX_DEPTH:,} levels deep"
         run = 0
         for child in node.children:
             run = 0 if child.is_named else run + 1
             if run > _MAX_TOKEN_RUN:
-                return True
+                return f"more than {_MAX_TOKEN_RUN:,} tokens in a row without structure"
             if child.descendant_count > _MAX_TOKEN_RUN:
-                pending.append(child)
-    return False
+                pending.append((child, depth + 1))
+    return ""
 
 
 def _sorted_out(source: bytes, matches: "list[tuple[int, dict[str, list[tree_sitter.Node]]]]") -> _Findings:

@@ -17,8 +17,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from anam_py.crawler.grammars import compiled
-from anam_py.crawler.parse import MAX_PARSED_BYTES
-from anam_py.crawler.parse import _has_long_token_run as has_long_token_run
+from anam_py.crawler.parse import MAX_PARSED_BYTES, too_slow
 
 if TYPE_CHECKING:
     import tree_sitter
@@ -296,7 +295,7 @@ def find_violations(text: str, grammar: str) -> Checked:
         return Checked((), is_complete=False)
     language, _ = compiled(grammar)
     root = tree_sitter.Parser(language).parse(source).root_node
-    if has_long_token_run(root):
+    if too_slow(root):
         return Checked((), is_complete=False)
     matches = tree_sitter.QueryCursor(_query(grammar)).matches(root)
     places: dict[tuple[int, str], Violation] = {}

@@ -12,44 +12,18 @@ import contextvars
 import functools
 import inspect
 import threading
-import traceback
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
-from anam_py._json import plain
 from anam_py.orchestrator.context import Context, Handler
+from anam_py.orchestrator.ends import Ended
 from anam_py.orchestrator.processes import Child
 from anam_py.orchestrator.slots import Claim
 
-__all__ = ["Ended", "Work", "begin", "error_of", "in_process", "in_thread", "on_loop", "way_of"]
+__all__ = ["Work", "begin", "in_process", "in_thread", "on_loop", "way_of"]
 
 # The loop itself would forget a coroutine that nobody waits for.
 _alive: set["asyncio.Task[Ended]"] = set()
-
-
-class Ended(NamedTuple):
-    """How an attempt ended: with a value, or with an error.
-
-    Attributes
-    ----------
-    value : object
-        What the handler returned, as plain JSON types.
-    error : dict of str to str, or None
-        type, message and traceback.
-    is_final : bool
-        Whether there is no point in trying again.
-    """
-
-    value: Any = None
-    error: dict[str, str] | None = None
-    is_final: bool = False
-
-    @classmethod
-    def failed(cls, error: BaseException, *, is_final: bool = False) -> "Ended":
-        """Return the end that an exception is; one that asks the interpreter to end is final."""
-        trace = "".join(traceback.format_exception(error))
-        described = error_of(type(error).__name__, str(error) or repr(error), trace)
-        return cls(error=described, is_final=is_final or not isinstance(error, Exception))
 
 
 class Work(NamedTuple):
@@ -68,11 +42,6 @@ class Work(NamedTuple):
 
 
 Way: TypeAlias = Callable[[Handler, Mapping[str, Any], Context, Callable[[], object]], Work]
-
-
-def error_of(kind: str, message: str, trace: str = "") -> dict[str, str]:
-    """Return an error as results tell it."""
-    return {"type": kind, "message": message, "traceback": trace}
 
 
 def way_of(handler: Handler, *, process: bool) -> Way:
@@ -122,7 +91,7 @@ def on_loop(handler: Handler, task: Mapping[str, Any], context: Context, on_end:
 async def _awaited(handler: Handler, task: Mapping[str, Any], context: Context) -> Ended:
     try:
         value = handler(task, context)
-        return _value(await value if inspect.isawaitable(value) else value)
+        return Ended.returned(await value if inspect.isawaitable(value) else value)
     except asyncio.CancelledError:
         current = asyncio.current_task()
         if current is not None and current.cancelling():
@@ -135,14 +104,14 @@ async def _awaited(handler: Handler, task: Mapping[str, Any], context: Context) 
 def in_thread(handler: Handler, task: Mapping[str, Any], context: Context, on_end: Callable[[], object]) -> Work:
     """Start a function in a thread of its own, for which an interpreter that ends does not wait."""
     seen = contextvars.copy_context()
-    ended = _beside(lambda: _value(seen.run(handler, task, context)), context, on_end)
+    ended = _beside(lambda: Ended.returned(seen.run(handler, task, context)), context, on_end)
     return Work(ended, context.cancelled.set)
 
 
 def in_process(handler: Handler, task: Mapping[str, Any], context: Context, on_end: Callable[[], object]) -> Work:
     """Start a function in a process of its own, which is killed when it is asked to stop; a thread waits for it."""
     child = Child(handler, dict(task), context.told())
-    ended = _beside(lambda: Ended(*child.outcome()), context, on_end)
+    ended = _beside(child.outcome, context, on_end)
     return Work(ended, child.kill)
 
 
@@ -166,7 +135,3 @@ def _beside(run: Callable[[], Ended], context: Context, on_end: Callable[[], obj
 
     threading.Thread(target=call, name=f"anam-handler-{context.agent_id}-{context.capability}", daemon=True).start()
     return ended
-
-
-def _value(value: object) -> Ended:
-    return Ended(plain(value, "the handler's result"))

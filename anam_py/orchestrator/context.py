@@ -1,4 +1,4 @@
-"""What a handler is given beside its task, and what a capability is made of."""
+"""What a handler is given beside its task, what it may raise, and what a capability is made of."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
 from anam_py.axioms import AxiomValidator
+from anam_py.exceptions import OrchestratorError
 from anam_py.gate import EthicalGate
 from anam_py.store import HTMCore
 
-__all__ = ["Capability", "Context", "Handler"]
+__all__ = ["Capability", "Context", "Handler", "IncompleteError"]
 
 # Takes the task and a Context; may be a coroutine function.
 Handler: TypeAlias = Callable[[Mapping[str, Any], "Context"], Any]
@@ -76,3 +77,21 @@ class Capability(NamedTuple):
     handler: Handler
     delivers: frozenset[str] = frozenset()
     after: tuple[str, ...] = ()
+
+
+class IncompleteError(OrchestratorError):
+    """What a handler raises that could do some of what it was asked for: its capability has an error and a result.
+
+    Parameters
+    ----------
+    message : str
+    output : dict
+        What it would have returned, of the rest.
+    """
+
+    def __init__(self, message: str, output: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.output = output
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.output)

@@ -4,19 +4,15 @@ import asyncio
 import inspect
 import multiprocessing
 import threading
-import traceback
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
-from typing import Any, TypeAlias
+from typing import Any
 
-from anam_py._json import plain
 from anam_py.exceptions import OrchestratorError
 from anam_py.orchestrator.context import Context, Handler
+from anam_py.orchestrator.ends import Ended
 
 __all__ = ["Child", "require_sendable"]
-
-# A value, or an error as type, message and traceback, and whether it is one that is not tried again.
-_Outcome: TypeAlias = tuple[Any, dict[str, str] | None, bool]
 
 # Not a fork: it would inherit the locks of threads that it does not have.
 _processes = multiprocessing.get_context("spawn")
@@ -63,7 +59,7 @@ class Child:
         self._runs = False
         self._killed = False
 
-    def outcome(self) -> _Outcome:
+    def outcome(self) -> Ended:
         """Start the process, wait for it to end, and return what came of it.
 
         Raises
@@ -73,7 +69,7 @@ class Child:
         """
         try:
             self._start()
-            outcome: _Outcome = self._ours.recv()
+            ended: Ended = self._ours.recv()
         except EOFError:
             self._process.join()
             raise OrchestratorError(f"the process ended without a result, with exit code {self._process.exitcode}") from None
@@ -81,7 +77,7 @@ class Child:
             self._ours.close()
             self._theirs.close()
             self._end()
-        return outcome
+        return ended
 
     def kill(self) -> None:
         """End the process at once."""
@@ -109,14 +105,11 @@ class Child:
 def _run(there: Connection, handler: Handler, task: dict[str, Any], told: dict[str, Any]) -> None:
     try:
         value = handler(task, Context(**told))
-        if inspect.isawaitable(value):
-            value = asyncio.run(_awaited(value))
-        there.send((plain(value, "the handler's result"), None, False))
+        ended = Ended.returned(asyncio.run(_awaited(value)) if inspect.isawaitable(value) else value)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the other side is waiting
-        described = {"type": type(error).__name__, "message": str(error) or repr(error), "traceback": traceback.format_exc()}
-        there.send((None, described, not isinstance(error, Exception)))
-    finally:
-        there.close()
+        ended = Ended.failed(error)
+    there.send(ended)
+    there.close()
 
 
 async def _awaited(value: Any) -> Any:

@@ -13,8 +13,9 @@ from anam_py.gate import EthicalGate
 from anam_py.orchestrator import attempts
 from anam_py.orchestrator.agents import Agent
 from anam_py.orchestrator.assignment import Assigned
-from anam_py.orchestrator.attempts import Ended, Work, error_of
+from anam_py.orchestrator.attempts import Work
 from anam_py.orchestrator.context import Context
+from anam_py.orchestrator.ends import Ended, error_of
 from anam_py.orchestrator.request import Request
 from anam_py.orchestrator.retries import Retries
 from anam_py.orchestrator.slots import Claim, Slots, StuckError
@@ -158,6 +159,8 @@ class Run:
                 return
             if ended.is_final or attempt > self._services.retries.most:
                 self.errors[name] = ended.error
+                if ended.value is not None:
+                    self.results[name] = ended.value
                 return
             await asyncio.sleep(self._services.retries.delay(attempt))
             attempt += 1

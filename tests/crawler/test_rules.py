@@ -130,3 +130,9 @@ def test_source_made_to_do_harm_is_read_like_any_other(source: str, violations: 
 
 def test_there_are_rules_for_scripts_only() -> None:
     assert [grammar for grammar in (*GRAMMARS, "python", "") if has_rules(grammar)] == list(GRAMMARS)
+
+
+def test_source_that_is_too_deep_for_queries_is_not_read() -> None:
+    deep = 25_000
+    assert find_violations("(\n" * deep + "eval(x)" + ")\n" * deep, "javascript") == ((), False)
+    assert find_violations("(\n" * 1000 + "eval(x)" + ")\n" * 1000, "javascript").is_complete

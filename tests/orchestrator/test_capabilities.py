@@ -20,8 +20,8 @@ from anam_py import (
     ValidationError,
 )
 from anam_py.embedding import default_embedder
-from anam_py.orchestrator import Context
-from anam_py.orchestrator.capabilities import BUILT_IN, IncompleteError
+from anam_py.orchestrator import Context, IncompleteError
+from anam_py.orchestrator.capabilities import BUILT_IN
 
 FILES = {
     "src/main.py": '''"""Starts things."""
@@ -362,9 +362,11 @@ async def test_the_handlers_that_need_no_store_run_in_processes_of_their_own(mem
     assert result["results"]["code_analysis"] == do("code_analysis", task, requirements=("security_check",))
 
 
-async def test_a_file_that_cannot_be_read_fails_the_capability(memory: HTMCore) -> None:
+@pytest.mark.parametrize("process", [False, True])
+async def test_a_file_that_cannot_be_read_fails_the_capability_and_keeps_what_was_done(memory: HTMCore, process: bool) -> None:
     async with MultiAgentOrchestrator(memory) as orchestrator:
-        orchestrator.add_agent("analyzer", ["code_analysis"])
+        orchestrator.add_agent("analyzer", ["code_analysis"], process=process)
         result = await orchestrator.coordinate_task({"type": "code_review", "files": ["src/main.py", "no.py"]}, ["code_analysis"])
     assert result["success"] is False
     assert "no file 'no.py'" in result["errors"]["code_analysis"]["message"]
+    assert result["results"]["code_analysis"] == do("code_analysis", {"files": ["src/main.py"]})

@@ -14,7 +14,7 @@ import pytest
 from anam_py import HTMCore, MultiAgentOrchestrator
 from anam_py.config import configure_ffi
 from anam_py.exceptions import OrchestratorError
-from anam_py.orchestrator import Context
+from anam_py.orchestrator import Context, IncompleteError
 
 Make = Callable[..., MultiAgentOrchestrator]
 
@@ -194,6 +194,21 @@ async def test_what_json_cannot_hold_is_refused_with_its_place(make: Make, value
     with pytest.raises(ValueError, match=message):
         raise ValueError(errors["a"]["message"])
     assert errors["a"]["type"] == "ValidationError"
+
+
+@pytest.mark.parametrize("output", [{"done": 1}, {"done": {1}}])
+async def test_a_handler_can_fail_and_give_what_it_did(make: Make, output: dict[str, Any]) -> None:
+    def do_some(task: Any, context: Context) -> None:
+        raise IncompleteError("the rest is missing", output)
+
+    orchestrator = make()
+    orchestrator.add_agent("agent", ["a"], handlers={"a": do_some})
+    result = await orchestrator.coordinate_task(TASK, ["a"], timeout=10)
+    assert result["success"] is False
+    if output == {"done": 1}:
+        assert (result["results"], result["errors"]["a"]["message"]) == ({"a": output}, "the rest is missing")
+    else:
+        assert (result["results"], result["errors"]["a"]["type"]) == ({}, "ValidationError")
 
 
 async def test_arrays_in_results_become_lists(make: Make) -> None:

@@ -12,14 +12,13 @@
 """
 
 from anam_py.orchestrator.capabilities.analysis import ast_parsing, code_analysis
-from anam_py.orchestrator.capabilities.files import IncompleteError
 from anam_py.orchestrator.capabilities.judgement import ethical_checking, nam_validation
 from anam_py.orchestrator.capabilities.quality import quality_analysis
 from anam_py.orchestrator.capabilities.security import security_check
 from anam_py.orchestrator.capabilities.vectors import embedding_generation, similarity_search
 from anam_py.orchestrator.context import Capability
 
-__all__ = ["BUILT_IN", "IncompleteError"]
+__all__ = ["BUILT_IN"]
 
 BUILT_IN: dict[str, Capability] = {
     "code_analysis": Capability(code_analysis, delivers=frozenset({"security_check", "quality_analysis"})),

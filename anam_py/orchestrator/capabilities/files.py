@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from anam_py._validation import check_path, describe
 from anam_py.crawler import Analysis, analyse_file
 from anam_py.exceptions import CrawlerError, OrchestratorError, ValidationError
+from anam_py.orchestrator.context import IncompleteError
 
 if TYPE_CHECKING:
     from anam_py.orchestrator.context import Context
 
-__all__ = ["Files", "IncompleteError", "Source", "read_files", "until_cancelled"]
+__all__ = ["Files", "Source", "read_files", "until_cancelled"]
 
 _Item = TypeVar("_Item")
 
@@ -20,24 +21,6 @@ _MAX_FILES = 10_000
 # In all: what is made of them may take fifty times as much memory.
 _MAX_BYTES = 16 * 1024 * 1024
 _MAX_NAMED = 20
-
-
-class IncompleteError(OrchestratorError):
-    """Some of what was asked for could not be done.
-
-    Parameters
-    ----------
-    message : str
-    output : dict
-        What the handler would have returned, of the rest.
-    """
-
-    def __init__(self, message: str, output: dict[str, Any]) -> None:
-        super().__init__(message)
-        self.output = output
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (str(self), self.output)
 
 
 class Source(NamedTuple):
