@@ -182,8 +182,8 @@ C = """
 (type_definition declarator: (_) @declarator) @type @forward
 (comment) @comment
 (preproc_include path: (_) @import)
-(preproc_if condition: (binary_expression) @certain)
-(preproc_elif condition: (binary_expression) @certain)
+(preproc_if condition: (_) @certain)
+(preproc_elif condition: (_) @certain)
 ["if" "for" "while" "case" "&&" "||" "?" "#if" "#ifdef" "#elif"] @decision
 """
 

@@ -117,7 +117,9 @@ _LOCK_FILES = {
     "cargo.lock", "composer.lock", "gemfile.lock", "go.sum", "npm-shrinkwrap.json", "package-lock.json", "pdm.lock",
     "pipfile.lock", "pnpm-lock.yaml", "poetry.lock", "uv.lock", "yarn.lock",
 }  # fmt: skip
-_GENERATED_PATH = re.compile(r"(?:_pb2(?:_grpc)?\.pyi?|\.pb\.(?:go|cc|h)|\.g\.dart|[.-]min\.(?:js|css)|\.bundle\.js|\.(?:js|css)\.map)$")
+_GENERATED_PATH = re.compile(
+    r"(?:_pb2(?:_grpc)?\.pyi?|\.pb\.(?:go|cc|h)|\.g\.dart|[.-]min\.(?:js|css)|\.bundle\.js|\.(?:js|css)\.map)$"
+)
 _GENERATED_TEXT = re.compile(
     r"@generated\b|do not (?:edit|modify)(?: this file)? ?(?:by hand|manually|directly|!|\.|;|-|\*|$)"
     r"|(?:code|file) (?:is |was )?(?:auto-?(?:matically )?)?generated (?:by|from|using|with)\b|auto-?generated file",

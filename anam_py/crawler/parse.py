@@ -13,8 +13,8 @@ from itertools import accumulate
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from anam_py.crawler.preprocessor import readings
 from anam_py.crawler.grammars import ANGULAR, PREPROCESSED, compiled
+from anam_py.crawler.preprocessor import readings
 from anam_py.crawler.summaries import comment_summary, string_summary
 
 if TYPE_CHECKING:
@@ -251,7 +251,7 @@ def _sorted_out(source: bytes, matches: "list[tuple[int, dict[str, list[tree_sit
         elif "between" in captures:
             found.between.append(captures["between"][0])
         elif "import" in captures:
-            found.imports.setdefault(_text(source, captures["import"][0]).strip("\"`<>")[:MAX_NAME])
+            found.imports.setdefault(_text(source, captures["import"][0]).strip('"`<>')[:MAX_NAME])
         elif "doc" in captures:
             node = captures["doc"][0]
             found.docs.append((node.start_byte, string_summary(_text(source, node))))

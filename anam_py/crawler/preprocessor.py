@@ -30,10 +30,10 @@ def readings(source: bytes) -> Iterator[tuple[bytes, list[int]]]:
     Yields
     ------
     bytes
-        As long as `source`, each another one. First without the macros between ``class`` and a name, which look as if they were the name; then
-        without those that have a line of their own or begin one with ``template``, ``class`` and the like, which may hide a
-        declaration (``NS_BEGIN``); then with only the first branch of each conditional, for branches that open a brace
-        each and close it together.
+        As long as `source`, each another one. First without the macros between ``class`` and a name, which look as if they
+        were the name; then without those that have a line of their own or begin one with ``template``, ``class`` and the
+        like, which may hide a declaration (``NS_BEGIN``); then with only the first branch of each conditional, for branches
+        that open a brace each and close it together.
     list of int
         Where the conditions were that are no longer in it and that lizard counts.
     """

@@ -12,7 +12,9 @@ _OPENING_QUOTES = re.compile(r"[A-Za-z]*(\"{3}|'{3}|\"|')")
 _COMMENT_MARKS = re.compile(r"^[ \t]*(?:/\*+!?|\*+/|\*+(?!/)|//+!?|#+:?|--+)[ \t]?|[ \t]*\*+/[ \t]*$", re.MULTILINE)
 _BRIEF = re.compile(r"^[ \t]*[@\\]brief\b", re.MULTILINE)
 _RULE = re.compile(r"^[\W_]*$")
-_LEGAL = re.compile(r"copyright|licen[cs]e|eslint|jshint|istanbul|prettier|@flow|use strict|coding[:=]|^!|^go:\w|^\+build", re.IGNORECASE)
+_LEGAL = re.compile(
+    r"copyright|licen[cs]e|eslint|jshint|istanbul|prettier|@flow|use strict|coding[:=]|^!|^go:\w|^\+build", re.IGNORECASE
+)
 
 
 def string_summary(literal: str) -> str:
