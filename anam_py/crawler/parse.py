@@ -42,6 +42,8 @@ _MAX_TOKEN_RUN = 5000
 _KINDS = ("function", "method", "class", "interface", "enum", "type", "module", "scope")
 # What broken C can make of a statement in the argument of a macro.
 _STATEMENTS = {"if", "for", "while", "switch", "return", "else", "do", "sizeof", "catch"}
+# And of a field with an annotation: Data* data GUARDED_BY(mutex);
+_ANNOTATION = re.compile(r"[A-Z][A-Z0-9]*_[A-Z0-9_]*")
 _CALLABLE = ("function", "method")
 _HAS_METHODS = ("class", "interface", "scope")
 _SPACE = re.compile(r"\s+")
@@ -257,7 +259,7 @@ def _sorted_out(source: bytes, matches: "list[tuple[int, dict[str, list[tree_sit
             found.docs.append((node.start_byte, string_summary(_text(source, node))))
         else:
             definition = _definition(source, captures)
-            if definition.name and definition.name not in _STATEMENTS:
+            if definition.name:
                 found.definitions.append(definition)
     found.definitions.sort(key=lambda definition: (definition.start, -definition.end))
     if certain:
@@ -279,6 +281,8 @@ def _definition(source: bytes, captures: "dict[str, list[tree_sitter.Node]]") ->
         name = _text(source, captures["name"][0])
     else:
         name = _declared_name(source, captures["declarator"][0], is_function=kind == "function")
+        if name in _STATEMENTS or ("forward" in captures and kind == "function" and _ANNOTATION.fullmatch(name)):
+            name = ""
     if kind == "function" and "::" in name:
         kind = "method"
     owner = f"{_text(source, captures['owner'][0])}." if "owner" in captures else ""
