@@ -104,7 +104,7 @@ def analyse(content: Content, key: str, relative: str, max_line_bytes: int) -> A
         If it is no text, or has too long a line.
     """
     text, encoding, broken = decode(content.data, max_line_bytes)
-    language = language_of(relative, text[: text.find("\n")] if text.startswith("#!") else "")
+    language = language_of(relative, text)
     syntax = parse(text, language.grammar) if language.grammar else Syntax()
     lines = text.split("\n")
     line_count = len(lines) - (not lines[-1])

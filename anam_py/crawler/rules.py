@@ -17,7 +17,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from anam_py.crawler.grammars import compiled
-from anam_py.crawler.parse import MAX_PARSED_BYTES, too_slow
+from anam_py.crawler.parse import TooLongError, syntax_tree
 
 if TYPE_CHECKING:
     import tree_sitter
@@ -291,11 +291,9 @@ def find_violations(text: str, grammar: str) -> Checked:
     import tree_sitter  # noqa: PLC0415 - a search does not need it
 
     source = text.encode("utf-8")
-    if len(source) > MAX_PARSED_BYTES:
-        return Checked((), is_complete=False)
-    language, _ = compiled(grammar)
-    root = tree_sitter.Parser(language).parse(source).root_node
-    if too_slow(root):
+    try:
+        root = syntax_tree(source, grammar)
+    except TooLongError:
         return Checked((), is_complete=False)
     matches = tree_sitter.QueryCursor(_query(grammar)).matches(root)
     places: dict[tuple[int, str], Violation] = {}
