@@ -72,7 +72,9 @@ def _write_verdict(problems: Sequence["Problem"], last: dict[str, Any] | None, l
     for problem in problems:
         click.echo(f"{problem.severity}: {visible(problem.what)}")
     if not problems:
-        click.echo(f"No problems in the audit log of {location.shown}: {last['seq'] if last else 0:,} records ({seconds:.1f} s).")
+        count = last["seq"] if last else 0
+        records = f"{count:,} record{'' if count == 1 else 's'}"
+        click.echo(f"No problems in the audit log of {location.shown}: {records} ({seconds:.1f} s).")
         if last:
             click.echo(f"The last has the digest {last['digest']}.")
     elif any(problem.severity == "error" for problem in problems):
