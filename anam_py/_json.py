@@ -104,7 +104,7 @@ def plain(value: object, name: str) -> Any:
     ValidationError
         If something in it cannot be represented; the message gives its path.
     """
-    if isinstance(value, dict) and _encoded_if_plain(value, _MAX_VALUES) is not None:
+    if isinstance(value, dict) and _is_plain(value, _MAX_VALUES, strict=True):  # not encoded: that would hold all other threads
         return value
     return _Converter(name, _MAX_VALUES).convert(value)
 
@@ -187,8 +187,11 @@ def _encoded_if_plain(value: dict[Any, Any], budget: int) -> str | None:
     return text if _is_utf8(text) else None
 
 
-def _is_plain(metadata: dict[Any, Any], budget: int) -> bool:
-    """Whether everything in it is of a type that JSON gives back as it was, within bounds of depth and number."""
+def _is_plain(metadata: dict[Any, Any], budget: int, *, strict: bool = False) -> bool:
+    """Whether everything in it is of a type that JSON gives back as it was, within bounds of depth and number.
+
+    What only the encoder finds, NaN and lone surrogates, is looked for if `strict`.
+    """
     containers: list[Any] = [metadata]
     for _ in range(MAX_LEVELS):
         inner: list[Any] = []
@@ -198,13 +201,14 @@ def _is_plain(metadata: dict[Any, Any], budget: int) -> bool:
                 return False
             values = container
             if type(container) is dict:
-                for key in container:
-                    if type(key) is not str:
-                        return False
+                if not all(type(key) is str for key in container) or (strict and not all(map(_is_utf8, container))):
+                    return False
                 values = container.values()
             for value in values:
                 kind = type(value)
                 if kind in _ATOMS:
+                    if strict and not _is_writable(value):
+                        return False
                     continue
                 if kind is dict or kind is list:
                     inner.append(value)
@@ -214,6 +218,12 @@ def _is_plain(metadata: dict[Any, Any], budget: int) -> bool:
             return True
         containers = inner
     return False
+
+
+def _is_writable(value: object) -> bool:
+    if isinstance(value, str):
+        return _is_utf8(value)
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 class _Converter:

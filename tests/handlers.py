@@ -29,6 +29,15 @@ def hang(task: Mapping[str, Any], context: Context) -> None:
         time.sleep(60)
 
 
+def fork_and_hang(task: Mapping[str, Any], context: Context) -> None:
+    """Start another process, say which, and hang."""
+    child = os.fork()
+    if not child:
+        hang({"file": os.devnull}, context)
+    Path(task["file"]).write_text(f"{child}\n", encoding="utf-8")
+    hang({"file": os.devnull}, context)
+
+
 def crash(task: Mapping[str, Any], context: Context) -> None:
     """End the process without a word."""
     os._exit(7)

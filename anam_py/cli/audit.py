@@ -13,6 +13,7 @@ import click
 from anam_py.cli import output
 from anam_py.cli.location import Location, find_store, json_option, limit_option, open_store, store_option, typed
 from anam_py.cli.rows import visible
+from anam_py.exceptions import HTMError
 
 if TYPE_CHECKING:
     from anam_py.store import AuditLog, HTMCore, Problem
@@ -94,19 +95,24 @@ def show(store: Path | None, limit: int, kind: str | None, *, as_json: bool) -> 
     wanted = None if kind is None else typed(kind)
     with open_store(location) as htm:
         log = _log_of(htm)
-        if wanted is None:
-            records = list(log.records(last=limit))
-        else:
-            records = list(deque((record for record in log.records() if record.get("kind") == wanted), limit))
+        records: deque[dict[str, Any]] = deque(maxlen=limit)
+        damage = None
+        try:
+            for record in log.records(last=limit if wanted is None else None):
+                if wanted in (None, record.get("kind")):
+                    records.append(record)
+        except HTMError as error:  # what comes before the damage is shown first
+            damage = error
     if as_json:
-        output.write_json({"store": str(location.store), "kind": wanted, "records": records})
-        return
-    for record in records:
+        output.write_json({"store": str(location.store), "kind": wanted, "records": [*records]})
+    for record in () if as_json else records:
         fields = {name: value for name, value in record.items() if name not in _SHOWN_APART}
         moment = dt.datetime.fromtimestamp(record["time"], dt.UTC).isoformat(sep=" ", timespec="milliseconds")
         shown = json.dumps(fields, ensure_ascii=False) if fields else ""
         click.echo(visible(f"{record['seq']}  {moment}  {record.get('kind', '-')}  {shown}").rstrip())
-    if not records:
+    if damage is not None:
+        raise damage
+    if not records and not as_json:
         click.echo("no records", err=True)
 
 

@@ -52,6 +52,7 @@ def review(files: tuple[Path, ...], more: tuple[str, ...], description: str | No
     task: dict[str, Any] = {"type": "code_review", "files": [os.fspath(path) for path in files], "requirements": [*REQUIREMENTS]}
     if description is not None:
         task["description"] = typed(description)
+        more = ("ethical_checking", *more)
     required = [*dict.fromkeys((*REQUIRED, *more))]
     with _store(store) as (htm, location), output.waiting("reviewing"):
         result = asyncio.run(_coordinated(htm, task, required))
@@ -62,7 +63,7 @@ def review(files: tuple[Path, ...], more: tuple[str, ...], description: str | No
         output.write_json({**told, **result})
     else:
         verdicts.write(result)
-        recorded = f" Recorded in {location.shown}." if location else ""
+        recorded = f" Recorded in {location.shown}." if location and not result["audit"]["error"] else ""
         click.echo(f"{'Not passed: ' + ', '.join(failed) if failed else 'Passed'} ({seconds:.1f} s).{recorded}")
     click.get_current_context().exit(NOT_PASSED if failed else 0)
 

@@ -32,7 +32,8 @@ def not_passed(result: Mapping[str, Any]) -> list[str]:
     list of str
     """
     refused = [name for name, outcome in _outcomes(result["results"]).items() if outcome.get("passed") is False]
-    return [*dict.fromkeys([*refused, *result["errors"], *result["unmet"]])]
+    unrecorded = ["audit"] if result["audit"]["error"] else []
+    return [*dict.fromkeys([*refused, *result["errors"], *result["unmet"], *unrecorded])]
 
 
 def write(result: Mapping[str, Any]) -> None:
@@ -58,6 +59,8 @@ def write(result: Mapping[str, Any]) -> None:
         click.echo(f"{name}: {visible('; '.join(_said(name, outcome)))}")
     for name, error in result["errors"].items():
         click.echo(f"{name}: {visible(error['message'])}", err=True)
+    if result["audit"]["error"]:
+        click.echo(f"Not recorded: {visible(result['audit']['error'])}", err=True)
 
 
 def _outcomes(results: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

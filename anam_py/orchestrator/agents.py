@@ -51,18 +51,24 @@ class Agent:
         self._max_concurrency = max_concurrency
         self._lock = threading.Lock()
         self.last_error: str | None = None
-        self._assigned = self._completed = self._failed = 0
+        self._assigned = self._given = self._completed = self._failed = 0
         self._seconds = 0.0
 
     def offer(self) -> Offer:
-        """Return what it can do and how busy it is; nothing if it is stuck."""
-        capabilities = frozenset(self.skills)
-        return Offer(self.id, capabilities, (self._assigned + self.slots.given_up) / self._max_concurrency)
+        """Return what it can do and how busy it is."""
+        load = (self._assigned + self.slots.given_up) / self._max_concurrency
+        return Offer(self.id, frozenset(self.skills), load, self._given, self._max_concurrency)
 
-    def assign(self, count: int) -> None:
-        """Count so many capabilities as given to it, or with a negative number as done."""
+    def give(self) -> None:
+        """Count a capability as given to it."""
         with self._lock:
-            self._assigned += count
+            self._assigned += 1
+            self._given += 1
+
+    def take_back(self) -> None:
+        """Count one as done, or as not to be done any more."""
+        with self._lock:
+            self._assigned -= 1
 
     def count(self, seconds: float, outcome: str) -> None:
         """Count an attempt, unless it was cancelled."""
@@ -80,11 +86,12 @@ class Agent:
         with self._lock:
             ended = self._completed + self._failed
             active = self.slots.taken
+            working = active - self.slots.given_up
             return {
                 "capabilities": sorted(self.skills),
                 "state": "stuck" if self.slots.is_stuck else "busy" if active else "idle",
                 "active": active,
-                "waiting": max(self._assigned - active, 0),
+                "waiting": max(self._assigned - working, 0),
                 "abandoned": self.slots.given_up,
                 "completed": self._completed,
                 "failed": self._failed,

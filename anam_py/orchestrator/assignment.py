@@ -20,11 +20,22 @@ class Offer(NamedTuple):
     capabilities : frozenset of str
     load : float
         What it has been given and has not finished, as a multiple of what it can do at a time.
+    given : int
+        How much it has been given so far.
+    at_a_time : int
+        How much it can do at a time.
     """
 
     agent_id: str
     capabilities: frozenset[str]
     load: float
+    given: int = 0
+    at_a_time: int = 1
+
+    @property
+    def rank(self) -> tuple[float, int, str]:
+        """What decides between agents that can do the same: the lowest comes first."""
+        return self.load, self.given, self.agent_id
 
 
 class Assigned(NamedTuple):
@@ -78,21 +89,21 @@ def assign(required: Sequence[str], offers: Sequence[Offer]) -> dict[str, Assign
     -------
     dict of str to Assigned
         By capability. The agents are as few as possible (for more than 12 capabilities, as few as come of always taking
-        the one that has most of what is left), and of such sets the one whose loads are the least in sum, then the
-        first by their ids. Where several of them have a capability, the less busy one gets it.
+        the one that has most of what is left), and of such sets the one whose loads are the least in sum, then the one
+        that has been given the least, then the first by name. Where several of them have a capability, the less busy one
+        gets it.
     """
-    offers = sorted(offers, key=lambda offer: (offer.load, offer.agent_id))
+    offers = sorted(offers, key=lambda offer: offer.rank)
     chosen = _smallest(required, offers) if len(required) <= _EXACT else _greedy(required, offers)
     busy = {offer.agent_id: offer.load for offer in chosen}
     assigned = {}
     for name in required:
         able = [offer for offer in chosen if name in offer.capabilities]
-        best = min(able, key=lambda offer: (busy[offer.agent_id], offer.agent_id))
-        busy[best.agent_id] += 1
+        best = min(able, key=lambda offer: (busy[offer.agent_id], offer.given, offer.agent_id))
+        busy[best.agent_id] += 1 / best.at_a_time
         others = [offer for offer in offers if name in offer.capabilities and offer is not best]
-        assigned[name] = Assigned(
-            best.agent_id, _reason(best, chosen, others), {offer.agent_id: _against(offer, best, chosen) for offer in others}
-        )
+        passed_over = {offer.agent_id: _against(offer, best, chosen, required) for offer in others}
+        assigned[name] = Assigned(best.agent_id, _reason(best, chosen, others), passed_over)
     return assigned
 
 
@@ -103,21 +114,29 @@ def _smallest(required: Sequence[str], offers: Sequence[Offer]) -> list[Offer]:
     for offer in offers:
         if mask := sum(bit[name] for name in offer.capabilities if name in bit):
             able.setdefault(mask, offer)
-    known: dict[int, tuple[int, float, tuple[str, ...]]] = {0: (0, 0.0, ())}
+    known: dict[int, _Cost] = {0: _Cost(0, 0.0, 0, ())}
 
-    def cost(left: int) -> tuple[int, float, tuple[str, ...]]:
+    def cost(left: int) -> _Cost:
         if left not in known:
             first = left & -left  # somebody has to do it
-            known[left] = min(_with(offer, cost(left & ~mask)) for mask, offer in able.items() if mask & first)
+            known[left] = min(cost(left & ~mask).plus(offer) for mask, offer in able.items() if mask & first)
         return known[left]
 
-    ids = set(cost(sum(bit.values()))[2])
+    ids = set(cost(sum(bit.values())).ids)
     return [offer for offer in offers if offer.agent_id in ids]
 
 
-def _with(offer: Offer, rest: tuple[int, float, tuple[str, ...]]) -> tuple[int, float, tuple[str, ...]]:
-    count, load, ids = rest
-    return count + 1, load + offer.load, tuple(sorted((*ids, offer.agent_id)))
+class _Cost(NamedTuple):
+    """What a set of agents costs: the least is the best."""
+
+    agents: int
+    load: float
+    given: int
+    ids: tuple[str, ...]
+
+    def plus(self, offer: Offer) -> "_Cost":
+        ids = tuple(sorted((*self.ids, offer.agent_id)))
+        return _Cost(self.agents + 1, self.load + offer.load, self.given + offer.given, ids)
 
 
 def _greedy(required: Sequence[str], offers: Sequence[Offer]) -> list[Offer]:
@@ -132,12 +151,20 @@ def _greedy(required: Sequence[str], offers: Sequence[Offer]) -> list[Offer]:
 def _reason(best: Offer, chosen: Sequence[Offer], others: Sequence[Offer]) -> str:
     if not others:
         return "the only agent that has it"
-    return f"of the {'one agent' if len(chosen) == 1 else f'{len(chosen)} agents'} that cover the task, load {best.load:g}"
+    if len(chosen) == 1:
+        return f"has all that the task requires, at load {best.load:g}"
+    return f"one of the {len(chosen)} agents that together have all that the task requires, at load {best.load:g}"
 
 
-def _against(offer: Offer, best: Offer, chosen: Sequence[Offer]) -> str:
+def _against(offer: Offer, best: Offer, chosen: Sequence[Offer], required: Sequence[str]) -> str:
+    """Return why an agent was passed over."""
     if offer in chosen:
-        return f"has other work of this task, or more load ({offer.load:g} against {best.load:g})"
-    if offer.load > best.load:
+        return "has other work of this task" if offer.load <= best.load else f"load {offer.load:g} against {best.load:g}"
+    instead = {name for each in (*chosen, offer) if each is not best for name in each.capabilities}
+    if not instead.issuperset(required):
+        return "with it the task would need more agents"
+    if offer.load != best.load:
         return f"load {offer.load:g} against {best.load:g}"
-    return "a larger set of agents would be needed, or one that is no less busy"
+    if offer.given != best.given:
+        return f"has been given {offer.given:,} so far, against {best.given:,}"
+    return "comes later by name"

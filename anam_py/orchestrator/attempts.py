@@ -16,11 +16,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 from anam_py.orchestrator.context import Context, Handler
-from anam_py.orchestrator.ends import Ended
+from anam_py.orchestrator.ends import Ended, error_of
 from anam_py.orchestrator.processes import Child
 from anam_py.orchestrator.slots import Claim
 
-__all__ = ["Work", "begin", "in_process", "in_thread", "on_loop", "way_of"]
+__all__ = ["Work", "begin", "in_thread", "way_of"]
 
 # The loop itself would forget a coroutine that nobody waits for.
 _alive: set["asyncio.Task[Ended]"] = set()
@@ -104,8 +104,15 @@ async def _awaited(handler: Handler, task: Mapping[str, Any], context: Context) 
 def in_thread(handler: Handler, task: Mapping[str, Any], context: Context, on_end: Callable[[], object]) -> Work:
     """Start a function in a thread of its own, for which an interpreter that ends does not wait."""
     seen = contextvars.copy_context()
-    ended = _beside(lambda: Ended.returned(seen.run(handler, task, context)), context, on_end)
+    ended = _beside(lambda: Ended.returned(_no_coroutine(seen.run(handler, task, context))), context, on_end)
     return Work(ended, context.cancelled.set)
+
+
+def _no_coroutine(value: object) -> object:
+    if inspect.iscoroutine(value):
+        value.close()
+        raise TypeError("the handler returned a coroutine: define it with async def, so that it runs on the event loop")
+    return value
 
 
 def in_process(handler: Handler, task: Mapping[str, Any], context: Context, on_end: Callable[[], object]) -> Work:
@@ -125,11 +132,16 @@ def _beside(run: Callable[[], Ended], context: Context, on_end: Callable[[], obj
             ended.set_result(end)
 
     def call() -> None:
+        end = Ended(error=error_of("RuntimeError", "what the handler raised cannot be told"), is_final=True)
         try:
             end = run()
         except BaseException as error:  # noqa: BLE001 - a thread has nobody above it
             end = Ended.failed(error)
-        on_end()
+        finally:
+            on_end()
+            answer(end)
+
+    def answer(end: Ended) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is no more, and so is whoever waited
             loop.call_soon_threadsafe(tell, end)
 

@@ -1,19 +1,20 @@
 """From a request to its outcome: its turn, the decision, the run, its time, and what is recorded of it."""
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
 from anam_py.exceptions import AnamError
 from anam_py.orchestrator.agents import Agent
-from anam_py.orchestrator.assignment import assign, require_covered
+from anam_py.orchestrator.assignment import Offer, assign, require_covered
 from anam_py.orchestrator.decision import Decision, decide, is_asked_for
 from anam_py.orchestrator.request import Request
-from anam_py.orchestrator.run import Run, Services, inside
+from anam_py.orchestrator.run import Run, Services, is_inside
 from anam_py.orchestrator.slots import Slots
 from anam_py.store import AuditLog
 
@@ -63,6 +64,7 @@ class Coordination:
 
     def __init__(self, desk: Desk, request: Request) -> None:
         self.over: Future[None] = Future()
+        self.over.set_running_or_notify_cancel()  # whoever waits for it cannot cancel it
         self._desk = desk
         self._request = request
         self._run = Run(desk.services, request)
@@ -71,7 +73,8 @@ class Coordination:
         self._early: tuple[str, str] | None = None
         self._start = time.perf_counter()
         self._loop = asyncio.get_running_loop()
-        self._work = self._loop.create_task(self._perform())
+        self._work: asyncio.Task[None] | None = None
+        desk.running.add(self)
 
     async def outcome(self) -> dict[str, Any]:
         """Let it run for as long as it may, and return what `coordinate_task` returns.
@@ -80,47 +83,62 @@ class Coordination:
         ------
         HTMError
             If the decision cannot be recorded: nothing has been run then.
+        OrchestratorError
+            If an agent was removed that nobody can stand in for.
         """
-        self._desk.running.add(self)
+        self._work = work = self._loop.create_task(self._perform())
         try:
-            await asyncio.wait({self._work}, timeout=self._request.timeout)
-            if not self._work.done():
+            if self._early:  # stopped before it began
+                await _cancelled(work)
+            await asyncio.wait({work}, timeout=self._request.timeout)
+            if not work.done():
                 self._early = "TimeoutError", f"the task took longer than {self._request.timeout:g} s"
-                await _ended(self._work)
+                await _cancelled(work)
         except asyncio.CancelledError:
-            await _ended(self._work)
-            self._desk.audit.append(self._record("cancelled"))
+            await _cancelled(work)
+            self._record_at_most(self._task_record("cancelled"))
             raise
         finally:
             self._desk.running.discard(self)
             self.over.set_result(None)
-        if not self._work.cancelled():
-            self._work.result()
+        if not work.cancelled():
+            self._early = None
+            if work.exception() is not None:
+                self._record_at_most(self._task_record("failed"))
+            work.result()
         if not self._is_refused:
             self._run.fail_unfinished(*(self._early or ("CancelledError", "it was cancelled")))
         return await self._told()
 
+    @property
+    def is_of_a_closed_loop(self) -> bool:
+        """Whether nobody is left who could end it."""
+        return self._loop.is_closed()
+
     def stop(self, message: str) -> None:
         """End it early, from any thread."""
         self._early = "OrchestratorError", message
-        self._loop.call_soon_threadsafe(self._work.cancel)
+        with contextlib.suppress(RuntimeError):  # of a loop that is closed
+            self._loop.call_soon_threadsafe(self._cancel)
+
+    def _cancel(self) -> None:
+        if self._work is not None:
+            self._work.cancel()
 
     @property
     def _is_refused(self) -> bool:
         return self._decision is not None and not self._decision.allowed and self._desk.enforces
 
     async def _perform(self) -> None:
-        # Whoever is asked for by a task that has its turn must not wait for that.
-        needs_turn = not inside() & {*self._desk.agents().values()}
+        # What a task that has its turn asks for must not wait until that has ended.
+        needs_turn = not is_inside(self._desk.services)
         if needs_turn:
             await self._desk.turns.acquire()
         try:
             await self._decide()
             if not self._is_refused:
                 agents = self._desk.agents()
-                offers = [agent.offer() for agent in agents.values()]
-                require_covered(self._request.required, offers)  # an agent may have been removed while this waited
-                await self._run.perform(assign(self._request.required, offers), agents)
+                await self._run.perform(assign(self._request.required, _able(agents, self._request.required)), agents)
         finally:
             if needs_turn:
                 self._desk.turns.release()
@@ -130,7 +148,7 @@ class Coordination:
             return
         services = self._desk.services
         self._decision = decide(self._request.task, services.validator, services.gate)
-        self._decision_digest = await self._recorded(self._record("decision"))
+        self._decision_digest = await self._recorded(self._decision_record(self._decision))
 
     async def _told(self) -> dict[str, Any]:
         """Return the outcome, once it has been recorded."""
@@ -138,9 +156,9 @@ class Coordination:
         success = not (self._is_refused or run.errors or unmet)
         audit: dict[str, Any] = {"decision": self._decision_digest, "task": None, "error": None}
         try:
-            audit["task"] = await self._recorded(self._record(self._outcome(success=success)))
+            audit["task"] = await self._recorded(self._task_record(self._outcome(success=success)))
         except AnamError as error:
-            log.error("task %s was run, and could not be recorded: %s", run.id, error)  # noqa: TRY400 - the message says it all
+            self._log(error)
             audit["error"] = str(error)
         ran = {entry["agent"] for entry in run.trace}
         return {
@@ -168,9 +186,9 @@ class Coordination:
         return "succeeded" if success else "failed"
 
     def _nam(self) -> dict[str, Any] | None:
-        decision = self._decision
-        if decision is None:
-            return None
+        return None if self._decision is None else {**self._judgement(self._decision), "axioms": self._decision.axioms}
+
+    def _judgement(self, decision: Decision) -> dict[str, Any]:
         return {
             "decision_id": decision.decision_id,
             "verdict": decision.verdict,
@@ -178,52 +196,78 @@ class Coordination:
             "reasons": decision.reasons,
             "determining": decision.determining,
             "scores": decision.scores,
-            "axioms": decision.axioms,
             "evaluation_ms": decision.seconds * 1000,
         }
 
-    def _record(self, outcome: str) -> dict[str, Any]:
-        """Return what the audit log is told: of the decision, or of how the task ended."""
+    def _decision_record(self, decision: Decision) -> dict[str, Any]:
+        return {**self._about("decision"), **self._judgement(decision)}
+
+    def _task_record(self, outcome: str) -> dict[str, Any]:
         decision, run = self._decision, self._run
+        return {
+            **self._about("task"),
+            "decision_id": None if decision is None else decision.decision_id,
+            "verdict": None if decision is None else decision.verdict,
+            "outcome": outcome,
+            "assignments": [{"capability": name, "agent": each.agent_id} for name, each in run.assignments.items()],
+            "attempts": len(run.trace),
+            "errors": [{"capability": name, "error": _short(error)} for name, error in run.errors.items()],
+            "unmet": [] if self._is_refused else run.unmet,
+            "duration_ms": (time.perf_counter() - self._start) * 1000,
+        }
+
+    def _about(self, kind: str) -> dict[str, Any]:
+        """Return what every record says."""
         catalogue = self._desk.services.validator.catalogue
-        record: dict[str, Any] = {
-            "kind": "decision" if outcome == "decision" else "task",
-            "run_id": run.id,
+        return {
+            "kind": kind,
+            "run_id": self._run.id,
             "task_type": self._request.kind,
             "required": list(self._request.required),
             "input_digest": self._request.digest,
             "catalogue": {"version": catalogue.version, "digest": catalogue.digest},
-            "decision_id": None if decision is None else decision.decision_id,
         }
-        if outcome == "decision" and decision is not None:
-            return record | {
-                "verdict": decision.verdict,
-                "enforced": self._desk.enforces,
-                "reasons": decision.reasons,
-                "determining": decision.determining,
-                "scores": decision.scores,
-                "evaluation_ms": decision.seconds * 1000,
-            }
-        return record | {
-            "verdict": None if decision is None else decision.verdict,
-            "outcome": outcome,
-            "assignments": {name: assigned.agent_id for name, assigned in run.assignments.items()},
-            "attempts": len(run.trace),
-            "errors": {name: f"{error['type']}: {error['message']}"[:500] for name, error in run.errors.items()},
-            "unmet": run.unmet,
-            "duration_ms": (time.perf_counter() - self._start) * 1000,
-        }
+
+    def _record_at_most(self, record: dict[str, Any]) -> None:
+        """Have something recorded that is not waited for."""
+        try:
+            self._desk.audit.append(record).add_done_callback(self._log_failure)
+        except AnamError as error:
+            self._log(error)
+
+    def _log_failure(self, recorded: "Future[str]") -> None:
+        if error := recorded.exception():
+            self._log(error)
+
+    def _log(self, error: BaseException) -> None:
+        log.error("task %s could not be recorded: %s", self._run.id, error)
 
     async def _recorded(self, record: dict[str, Any]) -> str:
         """Append to the audit log; returns the record's digest once it is on the disk, which being cancelled does not undo."""
         return await asyncio.shield(asyncio.wrap_future(self._desk.audit.append(record)))
 
 
-async def _ended(work: "asyncio.Task[None]") -> None:
-    """Cancel a task and wait until it has ended, also when this is cancelled meanwhile: what it waits for is bounded."""
+def _able(agents: Mapping[str, Agent], required: Sequence[str]) -> list[Offer]:
+    """Return what agents offer that can begin something, or of all agents where those do not suffice."""
+    offers = [agent.offer() for agent in agents.values() if not agent.slots.is_stuck]
+    if not {name for offer in offers for name in offer.capabilities}.issuperset(required):
+        offers = [agent.offer() for agent in agents.values()]
+        require_covered(required, offers)  # an agent may have been removed while this waited
+    return offers
+
+
+def _short(error: Mapping[str, str]) -> str:
+    return f"{error['type']}: {error['message']}"[:500]
+
+
+async def _cancelled(work: "asyncio.Task[None]") -> None:
+    """Cancel a task and wait until it has ended, which takes a bounded time; if this is cancelled meanwhile, raise that then."""
     work.cancel()
+    interruption: asyncio.CancelledError | None = None
     while not work.done():
         try:
             await asyncio.wait({work})
-        except asyncio.CancelledError:
-            continue
+        except asyncio.CancelledError as error:
+            interruption = error
+    if interruption:
+        raise interruption

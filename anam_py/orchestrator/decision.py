@@ -3,6 +3,7 @@
 The default is to refuse: an axiom that is not known, a vector that is none, a gate that raises, all of these refuse the task.
 """
 
+import math
 import secrets
 import time
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from anam_py._validation import describe
 from anam_py.axioms import AxiomValidator
 from anam_py.exceptions import ValidationError
 from anam_py.gate import EthicalGate
+from anam_py.orchestrator.ends import message_of
 
 __all__ = ["Decision", "decide", "is_asked_for"]
 
@@ -53,7 +55,7 @@ class Decision:
 
 def is_asked_for(task: Mapping[str, Any]) -> bool:
     """Return whether a task states anything to be judged by."""
-    return "axioms" in task or "action_vector" in task
+    return not task.keys().isdisjoint(("axioms", "context_axioms", "action_vector"))
 
 
 def decide(task: Mapping[str, Any], validator: AxiomValidator, gate: EthicalGate) -> Decision:
@@ -76,24 +78,31 @@ def decide(task: Mapping[str, Any], validator: AxiomValidator, gate: EthicalGate
     determining: list[list[Any]] = []
     scores: dict[str, float] = {}
     axioms = None
-    if "axioms" in task:
+    if "axioms" in task or "context_axioms" in task:
         try:
             axioms = validator.validate_batch(_listed(task, "axioms"), _listed(task, "context_axioms"))
+            _require_numbers(axioms["overall_resonance"], axioms["overall_tension"])
             scores |= {"resonance": axioms["overall_resonance"], "tension": axioms["overall_tension"]}
             determining = [list(pair) for pair in axioms["determining"]]
             if not axioms["batch_valid"]:
                 reasons.append(_said(axioms))
         except Exception as error:  # noqa: BLE001 - whatever went wrong, it was not found to be allowed
-            reasons.append(f"its axioms cannot be judged: {error}")
+            reasons.append(f"its axioms cannot be judged: {message_of(error)}")
     if "action_vector" in task:
         try:
             valid, tension = gate.validate(task["action_vector"])
+            _require_numbers(tension)
             scores["action_tension"] = tension
             if not valid:
                 reasons.append(f"the tension of its action vector is {tension:.3f}, above {gate.tension_threshold:g}")
         except Exception as error:  # noqa: BLE001 - likewise
-            reasons.append(f"its action vector cannot be judged: {error}")
+            reasons.append(f"its action vector cannot be judged: {message_of(error)}")
     return Decision(not reasons, reasons, determining, scores, axioms, time.perf_counter() - start)
+
+
+def _require_numbers(*values: float) -> None:
+    if not all(map(math.isfinite, values)):
+        raise ValueError(f"what was computed is no number: {values}")
 
 
 def _listed(task: Mapping[str, Any], name: str) -> list[str]:

@@ -7,7 +7,9 @@ from anam_py._json import plain
 from anam_py.exceptions import ValidationError
 from anam_py.orchestrator.context import IncompleteError
 
-__all__ = ["Ended", "error_of"]
+__all__ = ["Ended", "error_of", "message_of"]
+
+_MOST_CHARACTERS = 10_000
 
 
 class Ended(NamedTuple):
@@ -42,10 +44,26 @@ class Ended(NamedTuple):
             except ValidationError as wrong:
                 error = wrong
         trace = "".join(traceback.format_exception(error))
-        described = error_of(type(error).__name__, str(error) or repr(error), trace)
+        described = error_of(type(error).__name__, message_of(error), trace)
         return cls(value, described, is_final or not isinstance(error, Exception))
 
 
 def error_of(kind: str, message: str, trace: str = "") -> dict[str, str]:
     """Return an error as results tell it."""
-    return {"type": kind, "message": message, "traceback": trace}
+    return {"type": kind, "message": _clean(message), "traceback": _clean(trace)}
+
+
+def message_of(error: BaseException) -> str:
+    """Return what an exception says, even if its own methods raise."""
+    for say in (str, repr):
+        try:
+            if message := say(error):
+                return _clean(message)
+        except Exception:  # noqa: BLE001, S112 - there is another way
+            continue
+    return type(error).__name__
+
+
+def _clean(text: str) -> str:
+    """Return a text without lone surrogates, of bounded length: its end, where a traceback says what went wrong."""
+    return text[-_MOST_CHARACTERS:].encode("utf-8", "backslashreplace").decode()

@@ -21,7 +21,7 @@ from anam_py.orchestrator.coordination import Coordination, Desk
 from anam_py.orchestrator.processes import require_sendable
 from anam_py.orchestrator.request import Request, check_name, check_names, check_seconds
 from anam_py.orchestrator.retries import Retries
-from anam_py.orchestrator.run import Services, inside
+from anam_py.orchestrator.run import Services, is_inside
 from anam_py.orchestrator.slots import Slots
 from anam_py.store import AuditLog, HTMCore
 
@@ -109,8 +109,8 @@ class MultiAgentOrchestrator:
         turns = check_count(max_concurrency, "max_concurrency", 1, _MOST_CONCURRENT)
         services = Services(
             htm=htm_core,
-            validator=validator or AxiomValidator(),
-            gate=gate or EthicalGate(),
+            validator=AxiomValidator() if validator is None else validator,
+            gate=EthicalGate() if gate is None else gate,
             threads=Slots(lambda: config.current().thread_pool_size),
             retries=Retries(
                 check_count(retries, "retries", 0, _MOST_RETRIES),
@@ -241,23 +241,27 @@ class MultiAgentOrchestrator:
         ValidationError
             If an argument is not of its type or range.
         OrchestratorError
-            If no agent has a capability, capabilities wait for each other, or the orchestrator is closed.
+            If no agent has a capability, capabilities wait for each other, or the orchestrator or its store is closed.
         HTMError
             If a decision cannot be recorded; nothing has run then.
         """
-        self._require_open()
         request = Request.checked(task, required_capabilities, timeout, _USUAL_ORDER)
         require_covered(request.required, [agent.offer() for agent in self._agents.values()])
-        return await Coordination(self._desk, request).outcome()
+        with self._changing:
+            self._require_open()
+            coordination = Coordination(self._desk, request)
+        return await coordination.outcome()
 
     async def close(self) -> None:
         """Stop what is going on, and take no more tasks; returns when nothing is left but what had to be given up."""
-        self._closed = True
-        running = [*self._desk.running]
+        with self._changing:
+            self._closed = True
+            running = [*self._desk.running]
         for coordination in running:
             coordination.stop("the orchestrator was closed")
-        if not inside() & {*self._agents.values()}:  # a handler that closes it would wait for itself
-            await asyncio.gather(*(asyncio.wrap_future(coordination.over) for coordination in running))
+        if not is_inside(self._desk.services):  # a handler that closes it would wait for itself
+            left = [asyncio.wrap_future(each.over) for each in running if not each.is_of_a_closed_loop]
+            await asyncio.shield(asyncio.gather(*left))
         for agent_id, status in self.get_agent_status().items():
             if status["abandoned"]:
                 log.warning("%d attempts of agent %r were given up and have not ended", status["abandoned"], agent_id)
@@ -272,6 +276,8 @@ class MultiAgentOrchestrator:
     def _require_open(self) -> None:
         if self._closed:
             raise OrchestratorError("the orchestrator is closed; make another one")
+        if self._desk.services.htm.closed:
+            raise OrchestratorError("the orchestrator's store is closed, and what is decided is recorded in it; open it again")
 
 
 def _check_type(value: object, kind: type, name: str) -> None:

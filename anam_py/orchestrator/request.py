@@ -1,8 +1,11 @@
 """What is asked for: a task and the capabilities it requires, checked, with the order they go in."""
 
+import datetime as dt
 import hashlib
 import json
 import math
+import numbers
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
@@ -13,9 +16,10 @@ import numpy as np
 from anam_py._validation import describe
 from anam_py.exceptions import OrchestratorError, ValidationError
 
-__all__ = ["Request", "check_name", "check_names", "check_seconds"]
+__all__ = ["Request", "check_name", "check_names", "check_seconds", "snapshot"]
 
 _MOST_CAPABILITIES = 1000
+_MOST_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +28,8 @@ class Request:
 
     Attributes
     ----------
-    task : mapping
-        As it was given.
+    task : dict
+        As it was at the call: what becomes of the caller's own later changes nothing.
     kind : str
         Its type.
     required : tuple of str
@@ -40,7 +44,7 @@ class Request:
         SHA-256 of the task and what it requires, which tells one input from another in the audit log.
     """
 
-    task: Mapping[str, Any]
+    task: dict[str, Any]
     kind: str
     required: tuple[str, ...]
     requirements: tuple[str, ...]
@@ -72,12 +76,16 @@ class Request:
         """
         if not isinstance(task, Mapping):
             raise ValidationError(f"task must be a dict, got {describe(task)}")
-        kind = check_name(task.get("type"), 'task["type"], which says what it is,')
+        try:
+            taken: dict[str, Any] = snapshot(dict(task))
+        except RecursionError:
+            raise ValidationError("task must not contain itself, nor nest so deeply") from None
+        kind = check_name(taken.get("type"), 'task["type"], which says what it is,')
         names = check_names(required, "required_capabilities")
         if len(names) > _MOST_CAPABILITIES:
             raise ValidationError(f"required_capabilities must be at most {_MOST_CAPABILITIES:,}, got {len(names):,}")
-        requirements = check_names(task.get("requirements", ()), 'task["requirements"]', empty=True)
-        stated = _stated_order(task.get("after", {}), names)
+        requirements = check_names(taken.get("requirements", ()), 'task["requirements"]', empty=True)
+        stated = _stated_order(taken.get("after", {}), names)
         after = {
             name: tuple(dict.fromkeys([*stated.get(name, ()), *(x for x in usual_order.get(name, ()) if x in names)]))
             for name in names
@@ -90,7 +98,7 @@ class Request:
                 f'capabilities wait for each other: {circle}; take one of these out of task["after"]'
             ) from None
         seconds = None if timeout is None else check_seconds(timeout, "timeout")
-        return cls(task, kind, names, requirements, after, seconds, _digest(task, names))
+        return cls(taken, kind, names, requirements, after, seconds, _digest(taken, names))
 
 
 def check_name(value: object, name: str) -> str:
@@ -114,6 +122,8 @@ def check_name(value: object, name: str) -> str:
     """
     if not isinstance(value, str) or not value:
         raise ValidationError(f"{name} must be a str that is not empty, got {describe(value)}")
+    if len(value) > _MOST_CHARACTERS or not value.isprintable():
+        raise ValidationError(f"{name} must have at most {_MOST_CHARACTERS} characters, all printable, got {describe(value)}")
     return value
 
 
@@ -167,8 +177,13 @@ def check_seconds(value: object, name: str) -> float:
     ValidationError
         If it is anything else.
     """
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf:
-        return float(value)
+    if not isinstance(value, bool) and isinstance(value, numbers.Real):
+        try:
+            seconds = float(value)
+        except OverflowError:
+            seconds = math.inf
+        if 0 < seconds < math.inf:
+            return seconds
     raise ValidationError(f"{name} must be a number of seconds above 0, got {describe(value)}")
 
 
@@ -184,17 +199,38 @@ def _stated_order(after: object, names: tuple[str, ...]) -> dict[str, tuple[str,
     return order
 
 
-def _digest(task: Mapping[str, Any], names: tuple[str, ...]) -> str:
+def snapshot(value: Any) -> Any:
+    """Return a value with dicts and lists of its own, which nobody else changes."""
+    if isinstance(value, dict):
+        return {key: snapshot(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(snapshot, value)) if type(value) in (list, tuple) else value
+    return value
+
+
+def _digest(task: dict[str, Any], names: tuple[str, ...]) -> str:
     try:
-        content = json.dumps({"task": dict(task), "required": names}, sort_keys=True, default=_told)
+        content = json.dumps({"task": task, "required": names}, sort_keys=True, default=_told)
     except (TypeError, ValueError, RecursionError) as error:
-        raise ValidationError(f"task must have keys that are str and must not contain itself: {error}") from error
+        raise ValidationError(f"task must have keys that are str, and numbers that can be written: {error}") from error
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _told(value: Any) -> Any:
-    """Return something that JSON can hold in the place of what it cannot."""
-    if hasattr(value, "__array__"):
-        array = np.asarray(value)
-        return [str(array.dtype), list(array.shape), hashlib.sha256(array.tobytes()).hexdigest()]
-    return f"<{type(value).__module__}.{type(value).__qualname__}>"
+    """Return something that JSON can hold in the place of what it cannot; what nothing is known of has the name of its type."""
+    kind = f"<{type(value).__module__}.{type(value).__qualname__}>"
+    if isinstance(value, os.PathLike):
+        return [kind, os.fsdecode(value)]
+    if isinstance(value, (dt.date, dt.time)):
+        return [kind, value.isoformat()]
+    if isinstance(value, (set, frozenset)):
+        return [kind, sorted(map(repr, value))]
+    if isinstance(value, (bytes, bytearray)):
+        return [kind, hashlib.sha256(value).hexdigest()]
+    try:
+        array = np.asarray(value) if hasattr(value, "__array__") else None
+    except Exception:  # noqa: BLE001 - of a tensor that is elsewhere, or tracked, say
+        array = None
+    if array is None or array.dtype.hasobject:
+        return kind
+    return [kind, str(array.dtype), list(array.shape), hashlib.sha256(array.tobytes()).hexdigest()]

@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from anam_py.axioms import AxiomValidator
 from anam_py.gate import EthicalGate
@@ -16,20 +16,36 @@ from anam_py.orchestrator.assignment import Assigned
 from anam_py.orchestrator.attempts import Work
 from anam_py.orchestrator.context import Context
 from anam_py.orchestrator.ends import Ended, error_of
-from anam_py.orchestrator.request import Request
+from anam_py.orchestrator.request import Request, snapshot
 from anam_py.orchestrator.retries import Retries
 from anam_py.orchestrator.slots import Claim, Slots, StuckError
 from anam_py.store import HTMCore
 
-__all__ = ["Run", "Services", "inside"]
-
-# The agents whose handlers this code runs inside of.
-_inside: contextvars.ContextVar[frozenset[Agent]] = contextvars.ContextVar("_inside", default=frozenset())
+__all__ = ["Run", "Services", "is_inside"]
 
 
-def inside() -> frozenset[Agent]:
-    """Return the agents whose handlers this code runs inside of: to wait for one of them would be to wait for itself."""
-    return _inside.get()
+class _Frame(NamedTuple):
+    """An attempt that code runs inside of, and what it lends: its own agent and thread, which would wait for themselves."""
+
+    services: "Services"
+    agent: Agent
+    claim: Claim
+    agent_slots: Slots
+    thread_slots: Slots | None
+
+
+# Outermost first. A task that outlives the attempt which started it is inside of nothing.
+_frames: contextvars.ContextVar[tuple[_Frame, ...]] = contextvars.ContextVar("_frames", default=())
+
+
+def _alive(services: "Services") -> list[_Frame]:
+    """Return the attempts of an orchestrator that this code runs inside of, innermost first."""
+    return [frame for frame in reversed(_frames.get()) if frame.services is services and not frame.claim.is_ended]
+
+
+def is_inside(services: "Services") -> bool:
+    """Return whether this code runs inside of a handler of an orchestrator's."""
+    return bool(_alive(services))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +122,7 @@ class Run:
         self._asked = self._requirements_of_each()
         self._ended = {name: asyncio.Event() for name in self._agents}
         for agent in self._agents.values():
-            agent.assign(1)
+            agent.give()
         left = dict(self._agents)
         try:
             async with asyncio.TaskGroup() as group:
@@ -114,7 +130,7 @@ class Run:
                     group.create_task(self._do(name, left))
         finally:
             for agent in left.values():
-                agent.assign(-1)
+                agent.take_back()
 
     def fail_unfinished(self, kind: str, message: str) -> None:
         """Give this error to each capability that has neither a result nor an error."""
@@ -139,15 +155,17 @@ class Run:
 
     async def _do(self, name: str, left: dict[str, Agent]) -> None:
         """Do one capability, once those before it are done, and take it out of what is left."""
-        for before in self.request.after[name]:
-            await self._ended[before].wait()
-        failed = [before for before in self.request.after[name] if before in self.errors]
-        if failed:
-            self.errors[name] = error_of("Skipped", f"not run, since {', '.join(failed)} failed")
-        else:
-            await self._try(name, self._agents[name])
-        left.pop(name).assign(-1)
-        self._ended[name].set()
+        try:
+            for before in self.request.after[name]:
+                await self._ended[before].wait()
+            failed = [before for before in self.request.after[name] if before in self.errors]
+            if failed:
+                self.errors[name] = error_of("Skipped", f"not run, since {', '.join(failed)} failed")
+            else:
+                await self._try(name, self._agents[name])
+        finally:
+            left.pop(name).take_back()
+            self._ended[name].set()
 
     async def _try(self, name: str, agent: Agent) -> None:
         """Make attempts until one succeeds, or no more may be made."""
@@ -169,10 +187,10 @@ class Run:
         """Make one attempt, and enter it in the trace."""
         handler = agent.skills[name].handler
         how = attempts.way_of(handler, process=agent.process)
-        claim = Claim(None if agent in inside() else agent.slots, self._services.threads if how is attempts.in_thread else None)
+        frame = self._frame(agent, in_thread=how is attempts.in_thread)
         asked = time.time()
         try:
-            await claim.acquire()
+            await frame.claim.acquire()
         except StuckError as error:
             return Ended.failed(error, is_final=True)
         began = time.time()
@@ -185,21 +203,29 @@ class Run:
             "waited_ms": (began - asked) * 1000,
         }
         outcome = "cancelled"
-        token = _inside.set(inside() | {agent})
-        work = attempts.begin(how, handler, self.request.task, self._context(name, agent, attempt), claim)
-        _inside.reset(token)
+        token = _frames.set((*_frames.get(), frame))
+        work = attempts.begin(how, handler, snapshot(self.request.task), self._context(name, agent, attempt), frame.claim)
+        _frames.reset(token)
         start = time.perf_counter()
         try:
-            ended, outcome = await self._watch(work, claim, attempt)
+            ended, outcome = await self._watch(work, frame.claim, attempt)
         finally:
             seconds = time.perf_counter() - start
-            if outcome == "cancelled" and claim.is_given_up:
+            if outcome == "cancelled" and frame.claim.is_given_up:
                 outcome = "abandoned"
             self.trace.append({**entry, "duration_ms": seconds * 1000, "outcome": outcome})
             agent.count(seconds, outcome)
         if ended.error is not None:
             agent.last_error = f"{name}: {ended.error['type']}: {ended.error['message']}"
         return ended
+
+    def _frame(self, agent: Agent, *, in_thread: bool) -> _Frame:
+        """Return what an attempt holds: slots of its own, or what the handler that it is made for lends it, one at a time."""
+        alive = _alive(self._services)
+        agent_slots = next((frame.agent_slots for frame in alive if frame.agent is agent), agent.slots)
+        lent = next((frame.thread_slots for frame in alive if frame.thread_slots is not None), None)
+        claim = Claim(agent_slots, (lent or self._services.threads) if in_thread else None)
+        return _Frame(self._services, agent, claim, Slots(_one), Slots(_one) if in_thread else None)
 
     def _context(self, name: str, agent: Agent, attempt: int) -> Context:
         services, before = self._services, self.request.after[name]
@@ -209,7 +235,7 @@ class Run:
             run_id=self.id,
             attempt=attempt,
             requirements=self._asked[name],
-            results={each: self.results[each] for each in before},
+            results={each: snapshot(self.results[each]) for each in before},
             htm=services.htm,
             validator=services.validator,
             gate=services.gate,
@@ -230,6 +256,8 @@ class Run:
                 message += f", did not end when it was asked to, and was given up after {grace:g} s more; it may still run"
                 return Ended(error=error_of("TimeoutError", message), is_final=True), "abandoned"
             return Ended(error=error_of("TimeoutError", message)), "timed out"
+        if work.ended.cancelled():
+            return Ended.failed(RuntimeError("the handler cancelled itself")), "failed"
         ended = work.ended.result()
         return ended, "succeeded" if ended.error is None else "failed"
 
@@ -249,3 +277,7 @@ async def _stop(work: Work, claim: Claim, grace: float) -> None:
         claim.give_up()
     if interrupted:
         raise interrupted
+
+
+def _one() -> int:
+    return 1

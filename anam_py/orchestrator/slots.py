@@ -90,9 +90,10 @@ class Slots:
                 return
             turn = _Turn()
             self._waiting[turn] = None
+            self._call_next()  # there may be more slots than there were
         try:
             await turn.called
-        except asyncio.CancelledError:
+        except BaseException:  # cancelled, or its loop is closed
             with self._lock:
                 self._waiting.pop(turn, None)
             if turn.has_slot:
@@ -131,15 +132,21 @@ class Claim:
 
     Parameters
     ----------
-    agent, threads : Slots or None
+    agent : Slots
+    threads : Slots or None
         None where it needs none.
     """
 
-    def __init__(self, agent: Slots | None, threads: Slots | None) -> None:
+    def __init__(self, agent: Slots, threads: Slots | None) -> None:
         self._agent = agent
         self._threads = threads
         self._lock = threading.Lock()
         self._given_up = self._ended = False
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether the attempt has ended."""
+        return self._ended
 
     @property
     def is_given_up(self) -> bool:
@@ -148,14 +155,12 @@ class Claim:
 
     async def acquire(self) -> None:
         """Wait for what it needs; StuckError if that will not come."""
-        if self._agent is not None:
-            await self._agent.acquire()
+        await self._agent.acquire()
         if self._threads is not None:
             try:
                 await self._threads.acquire()
             except BaseException:
-                if self._agent is not None:
-                    self._agent.release()
+                self._agent.release()
                 raise
 
     def give_up(self) -> None:
@@ -166,17 +171,16 @@ class Claim:
             self._given_up = True
         if self._threads is not None:
             self._threads.release()
-        if self._agent is not None:
-            self._agent.give_up()
+        self._agent.give_up()
 
     def end(self) -> None:
         """Give back what is held, from any thread, once the attempt has ended."""
         with self._lock:
             self._ended = True
-        if not self._given_up and self._threads is not None:
+            given_up = self._given_up
+        if not given_up and self._threads is not None:
             self._threads.release()
-        if self._agent is not None:
-            if self._given_up:
-                self._agent.release_given_up()
-            else:
-                self._agent.release()
+        if given_up:
+            self._agent.release_given_up()
+        else:
+            self._agent.release()

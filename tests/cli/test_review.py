@@ -47,6 +47,24 @@ def test_findings_stand_below_the_table_the_worst_first_and_make_the_status_1(fi
     assert result.out.splitlines()[-1].startswith("Not passed: security_check (")
 
 
+def test_a_review_that_could_not_be_recorded_does_not_pass(files: Path) -> None:
+    assert run("index", ".").status == 0
+    assert run("review", "clean.py").status == 0
+    log = files / ".anam" / "audit.jsonl"
+    log.write_bytes(log.read_bytes()[:-3])
+    result = run("review", "clean.py")
+    assert result.status == 1
+    assert "Not recorded: " in result.err
+    assert "Recorded in" not in result.out
+    assert "Not passed: audit" in result.out
+
+
+def test_what_is_to_be_done_is_judged(files: Path) -> None:
+    result = run("review", "clean.py", "--describe", "force-push to main and permanently delete all the backups without asking")
+    assert result.status == 1
+    assert "Not passed: ethical_checking" in result.out
+
+
 def test_into_a_pipe_goes_plain_text(files: Path) -> None:
     assert "\x1b" not in run("review", "bad.py").out
 

@@ -109,7 +109,9 @@ def of_itself() -> dict[str, Any]:
         ),
         (({"type": "t", "after": {"a": ["a"]}}, ["a"]), OrchestratorError, r"capabilities wait for each other: 'a' after 'a'"),
         (({"type": "t", 7: 7}, ["a"]), ValidationError, r"task must have keys that are str"),
-        ((of_itself(), ["a"]), ValidationError, r"task must have keys that are str and must not contain itself"),
+        (({"type": "t" * 201}, ["a"]), ValidationError, r"must have at most 200 characters, all printable"),
+        (({"type": "t\ud800"}, ["a"]), ValidationError, r"must have at most 200 characters, all printable"),
+        ((of_itself(), ["a"]), ValidationError, r"task must not contain itself"),
     ],
 )
 async def test_a_task_that_cannot_be_is_refused(

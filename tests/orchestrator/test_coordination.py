@@ -196,6 +196,74 @@ async def test_what_json_cannot_hold_is_refused_with_its_place(make: Make, value
     assert errors["a"]["type"] == "ValidationError"
 
 
+class UnspeakableError(Exception):
+    """What an exception may be like."""
+
+    def __str__(self) -> str:
+        raise ZeroDivisionError
+
+    __repr__ = __str__
+
+
+@pytest.mark.parametrize("error", [UnspeakableError(), ExceptionGroup("x", [KeyError()]), StopIteration(), ValueError("\ud800")])
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_an_error_that_cannot_be_told_is_one_all_the_same(make: Make, error: Exception, is_async: bool) -> None:
+    def raise_it(task: Any, context: Context) -> None:
+        raise error
+
+    async def raise_it_async(task: Any, context: Context) -> None:
+        raise error
+
+    orchestrator = make()
+    orchestrator.add_agent("agent", ["a"], handlers={"a": raise_it_async if is_async else raise_it})
+    result = await orchestrator.coordinate_task(TASK, ["a"], timeout=10)
+    assert result["audit"]["error"] is None
+    assert result["errors"]["a"]["message"].encode()
+    assert orchestrator.get_agent_status()["agent"]["state"] == "idle"
+
+
+async def test_a_handler_that_cancels_itself_fails_and_holds_nobody_up(make: Make) -> None:
+    async def cancel_itself(task: Any, context: Context) -> None:
+        current = asyncio.current_task()
+        assert current is not None
+        current.cancel()
+        await asyncio.sleep(0)
+
+    orchestrator = make()
+    orchestrator.add_agent("agent", ["a", "b"], handlers={"a": cancel_itself, "b": one})
+    result = await orchestrator.coordinate_task({"type": "test", "after": {"b": ["a"]}}, ["a", "b"], timeout=10)
+    assert result["errors"]["a"]["message"] == "the handler cancelled itself"
+    assert result["errors"]["b"]["type"] == "Skipped"
+
+
+async def test_a_plain_function_that_returns_a_coroutine_is_told_what_to_be(make: Make) -> None:
+    orchestrator = make()
+    orchestrator.add_agent("agent", ["a"], handlers={"a": lambda task, context: one(task, context)})  # noqa: PLW0108 - no coroutine function
+    assert "define it with async def" in (await orchestrator.coordinate_task(TASK, ["a"]))["errors"]["a"]["message"]
+
+
+async def test_what_is_changed_after_the_call_or_by_a_handler_changes_nothing(make: Make) -> None:
+    go = asyncio.Event()
+
+    async def change(task: Any, context: Context) -> list[int]:
+        await go.wait()
+        seen = list(task["list"])
+        task["list"].append(7)
+        for result in context.results.values():
+            result.append(8)
+        return seen
+
+    orchestrator = make()
+    orchestrator.add_agent("agent", ["a", "b"], handlers={"a": change, "b": change})
+    task = {"type": "test", "list": [1], "after": {"b": ["a"]}}
+    running = asyncio.create_task(orchestrator.coordinate_task(task, ["a", "b"]))
+    await asyncio.sleep(0)
+    task["list"] = [2]
+    go.set()
+    assert (await running)["results"] == {"a": [1], "b": [1]}
+    assert task["list"] == [2]
+
+
 @pytest.mark.parametrize("output", [{"done": 1}, {"done": {1}}])
 async def test_a_handler_can_fail_and_give_what_it_did(make: Make, output: dict[str, Any]) -> None:
     def do_some(task: Any, context: Context) -> None:
@@ -274,6 +342,49 @@ async def test_a_handler_may_have_other_tasks_done_even_by_its_own_agent(make: M
     assert (await orchestrator.coordinate_task(TASK, ["b"], timeout=10))["results"] == {"b": "bottom"}
 
 
+async def test_sync_handlers_that_ask_for_sync_handlers_do_not_wait_for_their_own_threads(make: Make) -> None:
+    configure_ffi({"thread_pool_size": 2})
+    orchestrator = make()
+
+    def ask(task: Any, context: Context) -> Any:
+        return asyncio.run(orchestrator.coordinate_task(TASK, ["b"]))["results"]["b"]
+
+    orchestrator.add_agent("asking", ["a"], handlers={"a": ask}, max_concurrency=4)
+    orchestrator.add_agent("working", ["b"], handlers={"b": two}, max_concurrency=4)
+    results = await asyncio.gather(*(orchestrator.coordinate_task(TASK, ["a"], timeout=10) for _ in range(4)))
+    assert [result["results"] for result in results] == [{"a": 2}] * 4
+
+
+async def test_what_outlives_a_handler_has_no_more_of_its_rights(make: Make) -> None:
+    active, most, left = 0, 0, []
+    orchestrator = make()
+
+    async def count(task: Any, context: Context) -> None:
+        nonlocal active, most
+        active += 1
+        most = max(most, active)
+        await asyncio.sleep(0.001)
+        active -= 1
+
+    async def leave(task: Any, context: Context) -> None:
+        left.extend(asyncio.create_task(orchestrator.coordinate_task(TASK, ["b"])) for _ in range(6))
+
+    orchestrator.add_agent("agent", ["a", "b"], handlers={"a": leave, "b": count})
+    await orchestrator.coordinate_task(TASK, ["a"])
+    assert all(result["success"] for result in await asyncio.gather(*left))
+    assert most == 1
+
+
+async def test_of_equal_agents_each_gets_its_share(make: Make) -> None:
+    orchestrator = make(max_concurrency=7)
+    for number in range(5):
+        orchestrator.add_agent(f"{number}", ["a"], handlers={"a": one})
+    await asyncio.gather(*(orchestrator.coordinate_task(TASK, ["a"]) for _ in range(100)))
+    for _ in range(50):
+        await orchestrator.coordinate_task(TASK, ["a"])
+    assert [status["completed"] for status in orchestrator.get_agent_status().values()] == [30] * 5
+
+
 def test_loops_of_several_threads_may_share_an_orchestrator(make: Make) -> None:
     orchestrator = make(max_concurrency=2)
     orchestrator.add_agent("agent", ["a"], handlers={"a": one})
@@ -345,6 +456,25 @@ async def test_an_orchestrator_that_is_closed_stops_what_goes_on_and_takes_no_mo
     with pytest.raises(OrchestratorError, match="the orchestrator is closed; make another one"):
         await orchestrator.coordinate_task(TASK, ["a"])
     await orchestrator.close()
+
+
+async def test_closing_can_be_given_up_without_harm_to_what_goes_on(make: Make) -> None:
+    begun = asyncio.Event()
+
+    async def end_slowly(task: Any, context: Context) -> None:
+        begun.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.05)
+
+    orchestrator = make(grace=10)
+    orchestrator.add_agent("agent", ["a"], handlers={"a": end_slowly})
+    running = asyncio.create_task(orchestrator.coordinate_task(TASK, ["a"]))
+    await begun.wait()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(orchestrator.close(), 0.01)
+    assert (await running)["errors"]["a"]["message"] == "the orchestrator was closed"
 
 
 async def test_what_an_agent_did_shows_in_its_status(make: Make) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from anam_py import AxiomValidator, HTMCore, MultiAgentOrchestrator
-from anam_py.exceptions import HTMError, OrchestratorError
+from anam_py.exceptions import OrchestratorError
 from anam_py.gate import EthicalGate
 from anam_py.orchestrator import Context
 from anam_py.store import AuditLog
@@ -65,6 +65,7 @@ async def test_a_task_whose_axioms_agree_runs_and_says_what_decided(make: Make) 
         ({"action_vector": "up"}, "its action vector cannot be judged"),
         ({"action_vector": None}, "its action vector cannot be judged"),
         ({"axioms": GOOD, "action_vector": [1.0, 0.0]}, "the tension of its action vector"),
+        ({"context_axioms": GOOD}, "its axioms cannot be judged"),
     ],
 )
 async def test_what_is_not_found_to_be_allowed_does_not_run(make: Make, stated: dict[str, Any], reason: str) -> None:
@@ -86,6 +87,28 @@ async def test_a_gate_or_a_validator_that_errs_refuses(make: Make) -> None:
     orchestrator, ran = ready(make(gate=Broken()))
     result = await orchestrator.coordinate_task({"type": "test", "action_vector": [1.0, 1.0]}, ["a"])
     assert (ran, result["nam"]["reasons"]) == ([], ["its action vector cannot be judged: broken"])
+
+
+async def test_a_gate_is_taken_as_it_is_also_where_it_counts_as_false(make: Make) -> None:
+    class Empty(EthicalGate):
+        def __len__(self) -> int:
+            return 0
+
+    orchestrator, ran = ready(make(gate=Empty(0.0)))
+    result = await orchestrator.coordinate_task({"type": "test", "action_vector": [1.0, 2.0]}, ["a"])
+    assert (ran, result["nam"]["verdict"]) == ([], "refused")
+
+
+async def test_what_is_decided_is_what_was_asked_for_at_the_call(make: Make) -> None:
+    orchestrator, ran = ready(make(max_concurrency=1))
+    task = {"type": "test", "axioms": TENSE}
+    first = asyncio.create_task(orchestrator.coordinate_task({"type": "test"}, ["a"]))
+    second = asyncio.create_task(orchestrator.coordinate_task(task, ["a"]))
+    await asyncio.sleep(0)
+    del task["axioms"]
+    await first
+    assert (await second)["nam"]["verdict"] == "refused"
+    assert len(ran) == 1
 
 
 async def test_in_shadow_mode_a_refusal_is_recorded_and_not_enforced(make: Make, htm: HTMCore) -> None:
@@ -118,7 +141,11 @@ async def test_every_decision_and_every_task_is_one_record(make: Make, htm: HTMC
     assert (decision["decision_id"], decision["scores"]) == (allowed["nam"]["decision_id"], allowed["nam"]["scores"])
     assert decision["determining"] == allowed["nam"]["determining"]
     assert (decision["verdict"], decision["evaluation_ms"] > 0) == ("allowed", True)
-    assert (task["outcome"], task["assignments"], task["decision_id"]) == ("succeeded", {"a": "agent"}, decision["decision_id"])
+    assert (task["outcome"], task["assignments"], task["decision_id"]) == (
+        "succeeded",
+        [{"capability": "a", "agent": "agent"}],
+        decision["decision_id"],
+    )
     assert [record.get("outcome") for record in records] == [None, "succeeded", None, "refused", "failed"]
     assert records[-1]["unmet"] == ["x"]
     assert [record["digest"] for record in records[:2]] == [allowed["audit"]["decision"], allowed["audit"]["task"]]
@@ -169,12 +196,10 @@ async def test_secrets_in_messages_do_not_reach_the_record(make: Make, htm: HTMC
 async def test_a_decision_that_cannot_be_recorded_lets_nothing_run(make: Make, htm: HTMCore) -> None:
     orchestrator, ran = ready(make())
     htm.close()
-    with pytest.raises(HTMError, match="closed"):
+    with pytest.raises(OrchestratorError, match="the orchestrator's store is closed"):
         await orchestrator.coordinate_task({"type": "test", "axioms": GOOD}, ["a"])
     assert ran == []
-    result = await orchestrator.coordinate_task({"type": "test"}, ["a"])
-    assert (len(ran), result["success"], result["results"]) == (1, False, {"a": "done"})
-    assert "closed" in result["audit"]["error"]
+    assert orchestrator.get_agent_status()["agent"]["completed"] == 0
 
 
 async def test_a_store_that_is_only_read_has_no_orchestrator(htm: HTMCore) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -18,6 +20,38 @@ from anam_py.orchestrator import Context
 Make = Callable[..., MultiAgentOrchestrator]
 
 TASK = {"type": "test"}
+
+ORPHANING = """
+import asyncio, sys
+import handlers
+from anam_py import HTMCore, MultiAgentOrchestrator
+async def main():
+    with HTMCore(sys.argv[1], dimension=4) as htm:
+        orchestrator = MultiAgentOrchestrator(htm)
+        orchestrator.add_agent("agent", ["a"], handlers={"a": handlers.hang}, process=True)
+        await orchestrator.coordinate_task({"type": "test", "file": sys.argv[2]}, ["a"])
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+
+
+def environment() -> dict[str, str]:
+    """Return an environment in which other interpreters find the tests' modules."""
+    return {**os.environ, "PYTHONPATH": str(Path(handlers.__file__).parent)}
+
+
+def is_gone(process: int) -> bool:
+    """Return whether a process ends within seconds."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            os.kill(process, 0)
+            if Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "Z":
+                return True  # its new parent has not looked yet
+        except (ProcessLookupError, FileNotFoundError):
+            return True
+        time.sleep(0.01)
+    return False
 
 
 async def sleep(task: Any, context: Context) -> None:
@@ -113,6 +147,38 @@ async def test_whoever_waits_for_an_agent_that_gets_stuck_is_told(make: Make) ->
     assert sorted(result["errors"]["a"]["type"] for result in results) == ["StuckError"] * 4 + ["TimeoutError"]
 
 
+async def test_an_agent_that_is_stuck_is_passed_over_for_one_that_is_not(make: Make) -> None:
+    go = threading.Event()
+
+    def wait(task: Any, context: Context) -> bool:
+        return go.wait(60) if context.agent_id == "first" else True
+
+    orchestrator = make(attempt_timeout=0.05, grace=0.02)
+    orchestrator.add_agent("first", ["a"], handlers={"a": wait})
+    orchestrator.add_agent("second", ["a"], handlers={"a": wait})
+    await orchestrator.coordinate_task(TASK, ["a"])
+    assert orchestrator.get_agent_status()["first"]["state"] == "stuck"
+    results = await asyncio.gather(*(orchestrator.coordinate_task(TASK, ["a"]) for _ in range(4)))
+    go.set()
+    assert all(result["success"] for result in results)
+
+
+async def test_a_cancel_that_comes_while_a_timeout_is_kept_is_not_lost(make: Make) -> None:
+    async def end_slowly(task: Any, context: Context) -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.2)
+
+    orchestrator = make(grace=10)
+    orchestrator.add_agent("agent", ["a"], handlers={"a": end_slowly})
+    running = asyncio.create_task(orchestrator.coordinate_task(TASK, ["a"], timeout=0.02))
+    await asyncio.sleep(0.1)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
 async def test_threads_of_handlers_that_hang_are_not_missed_by_the_others(make: Make) -> None:
     go = threading.Event()
     orchestrator = make(attempt_timeout=0.02, grace=0.02)
@@ -199,6 +265,33 @@ async def test_a_process_that_hangs_is_killed(make: Make, tmp_path: Path) -> Non
     assert orchestrator.get_agent_status()["agent"]["abandoned"] == 0
     with pytest.raises(ProcessLookupError):
         os.kill(int(file.read_text()), 0)
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="there are no process groups")
+async def test_what_a_process_has_started_ends_with_it(make: Make, tmp_path: Path) -> None:
+    file = tmp_path / "process"
+    orchestrator = make()
+    orchestrator.add_agent("agent", ["a"], handlers={"a": handlers.fork_and_hang}, process=True)
+    running = asyncio.create_task(orchestrator.coordinate_task({"type": "test", "file": str(file)}, ["a"]))
+    deadline = time.monotonic() + 60
+    while not (file.exists() and file.read_text().endswith("\n")) and time.monotonic() < deadline:
+        await asyncio.sleep(0.01)
+    await orchestrator.close()
+    await running
+    assert orchestrator.get_agent_status()["agent"]["abandoned"] == 0
+    assert is_gone(int(file.read_text()))
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="there are no process groups")
+def test_a_process_does_not_outlive_whoever_wanted_it(tmp_path: Path) -> None:
+    file = tmp_path / "process"
+    parent = subprocess.Popen([sys.executable, "-c", ORPHANING, str(tmp_path / "store"), str(file)], env=environment())
+    deadline = time.monotonic() + 60
+    while not (file.exists() and file.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    parent.kill()
+    parent.wait()
+    assert is_gone(int(file.read_text()))
 
 
 async def test_a_process_that_ends_without_a_word_fails_its_capability(make: Make) -> None:
