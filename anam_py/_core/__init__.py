@@ -24,6 +24,7 @@ from anam_py._core.loading import checksum as _checksum
 from anam_py._core.loading import resonance as _resonance
 from anam_py._core.loading import scan as _scan
 from anam_py._core.loading import simd as _simd
+from anam_py._core.loading import static as _static
 from anam_py._core.loading import tokens as _tokens
 from anam_py._core.planning import choose_plan
 from anam_py._core.search import Candidates, Levels, Rows, top_k, top_k_many
@@ -37,10 +38,12 @@ __all__ = [
     "Levels",
     "Plan",
     "Rows",
+    "Vocabulary",
     "choose_plan",
     "code_layout",
     "effective_threads",
     "encode",
+    "features",
     "hash_tokens",
     "lexemes",
     "mean_field",
@@ -61,6 +64,8 @@ OPENMP: bool = _scan.OPENMP
 # Whether a search by codes is faster than one without: portable C takes longer to unpack them than memory to bring the rows.
 CODES_PAY: bool = _simd.simd_level() != "portable"
 
+Vocabulary = _static.Vocabulary
+features = _static.features
 simd_level = _simd.simd_level
 simd_levels = _simd.simd_levels
 
