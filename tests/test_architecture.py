@@ -21,7 +21,7 @@ ROOMS: dict[str, set[str]] = {
     "_executor": {"config"},
     "_versions": {"", "_core", "config"},
     "store": {"exceptions", "config", "_core", "_profiling", "_json", "_validation", "_executor"},
-    "embedding": {"exceptions", "_core", "_validation"},
+    "embedding": {"exceptions", "config", "_core", "_validation"},
     "crawler": {"exceptions", "config", "_core", "_profiling", "_json", "_validation", "_executor", "store", "embedding"},
 }
 ROOMS["cli"] = {*ROOMS, ""}  # the package itself, too: it uses what users use

@@ -79,7 +79,10 @@ def figures(task: Task, scores: Callable[[Sequence[str]], npt.NDArray[np.floatin
     )
     found = ranks <= 10
     return Figures(
-        float(np.mean(found / np.log2(1 + ranks))), float(np.mean(found / ranks)), float(np.mean(ranks == 1)), float(np.mean(found))
+        float(np.mean(found / np.log2(1 + ranks))),
+        float(np.mean(found / ranks)),
+        float(np.mean(ranks == 1)),
+        float(np.mean(found)),
     )
 
 

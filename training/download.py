@@ -33,21 +33,24 @@ def packages() -> list[Package]:
         return [Package(**row) for row in csv.DictReader(file, delimiter="\t")]
 
 
-def download(folder: Path) -> dict[Package, Path]:
+def download(folder: Path, split: str | None = None) -> dict[Package, Path]:
     """Fetch the wheel of each package that the folder does not have yet.
 
     Parameters
     ----------
     folder : Path
+    split : str, optional
+        The only split to fetch.
 
     Returns
     -------
     dict of Package to Path
         Where each wheel is.
     """
+    wanted = [package for package in packages() if split in (None, package.split)]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        wheels = list(pool.map(lambda package: _wheel(folder / package.pin, package), packages()))
-    return dict(zip(packages(), wheels, strict=True))
+        wheels = pool.map(lambda package: _wheel(folder / package.pin, package), wanted)
+        return dict(zip(wanted, wheels, strict=True))
 
 
 def _wheel(folder: Path, package: Package) -> Path:

@@ -136,9 +136,7 @@ def _outline(node: ast.ClassDef) -> list[int]:
 
 def _function(path: str, node: ast.FunctionDef | ast.AsyncFunctionDef, lines: list[str], doc: str) -> Item:
     code = inspect.cleandoc("\n".join(lines))
-    comments = tuple(
-        comment for line in lines if (comment := line.strip()).startswith("# ") and len(comment.split()) > 4
-    )
+    comments = tuple(comment for line in lines if (comment := line.strip()).startswith("# ") and len(comment.split()) > 4)
     return Item("function", path, node.name, code, doc, comments, _renamed(node, code))
 
 

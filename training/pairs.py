@@ -3,7 +3,7 @@
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,6 @@ __all__ = ["KINDS", "Corpus", "build_corpus", "first_sentence", "halves", "shing
 
 # What is asked, and what is found; "masked" functions lack their names.
 KINDS = ("sentence", "doc", "name", "half", "clone", "comment", "class", "file")
-MOST_ITEMS = 15_000  # of one package and kind: some consist of thousands of variations of one theme
 _SENTENCE_END = re.compile(r"(?<=[.!?:])\s|\n\s*\n")
 _MARKUP = re.compile(r":[a-z:]+:`~?([^`<]*)[^`]*`|`+")
 _LEAST_HALF = 8
@@ -45,7 +44,9 @@ def shingles(text: str) -> npt.NDArray[np.int64]:
     if len(words) < _SHINGLE:
         return np.zeros(0, np.int64)
     with np.errstate(over="ignore"):
-        return sum(words[i : len(words) - _SHINGLE + 1 + i] * np.int64(2 * i + 1) * np.int64(0x9E3779B97F4A7C1) for i in range(_SHINGLE))
+        return sum(
+            words[i : len(words) - _SHINGLE + 1 + i] * np.int64(2 * i + 1) * np.int64(0x9E3779B97F4A7C1) for i in range(_SHINGLE)
+        )
 
 
 def vocabulary_of(packages: Iterable[Sequence[Item]], size: int) -> list[str]:
@@ -133,7 +134,7 @@ def build_corpus(packages: Sequence[Sequence[Item]], vocabulary: "_core.Vocabula
             texts += [query, found]
         if not texts:
             continue
-        ends, rows, _, counts = _core.features(texts, vocabulary)
+        ends, rows, counts = _core.features(texts, vocabulary)
         parts.append((ends, rows, np.minimum(counts, 255).astype(np.uint8)))
         n_texts += len(texts)
     return _joined(parts, pairs, same)
@@ -156,10 +157,7 @@ def _joined(parts, pairs, same):
 def _pairs(items: Sequence[Item], chance: random.Random) -> Iterator[tuple[str, str, str]]:
     """Yield kind, query and text. Each function gives one pair of its documentation, and by chance some of itself."""
     for kind in ("function", "class", "file"):
-        chosen = [item for item in items if item.kind == kind]
-        if len(chosen) > MOST_ITEMS:
-            chosen = chance.sample(chosen, MOST_ITEMS)
-        for item in chosen:
+        for item in (each for each in items if each.kind == kind):
             sentence = first_sentence(item.doc)
             documented = len(sentence.split()) > 2
             if kind != "function":

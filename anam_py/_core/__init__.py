@@ -10,6 +10,8 @@ number of threads. Its arguments have been validated (``anam_py._validation``).
     encode ─► codes.py ─► coding.pyx (rows and queries as codes; planning.py chooses how)
     mean_field, resonance ─► resonance.pyx
     subtokens, lexemes, hash_tokens ─► tokens.pyx
+    embed_static ─► sums.py ─► static.pyx ──► tokens.pyx
+    features, Vocabulary ───► static.pyx (what a static model is trained on)
     row_crcs ──────────────► checksum.pyx
 """
 
@@ -28,6 +30,7 @@ from anam_py._core.loading import static as _static
 from anam_py._core.loading import tokens as _tokens
 from anam_py._core.planning import choose_plan
 from anam_py._core.search import Candidates, Levels, Rows, top_k, top_k_many
+from anam_py._core.sums import StaticModel, embed_static
 from anam_py._core.threads import effective_threads, threads_for
 
 __all__ = [
@@ -38,10 +41,12 @@ __all__ = [
     "Levels",
     "Plan",
     "Rows",
+    "StaticModel",
     "Vocabulary",
     "choose_plan",
     "code_layout",
     "effective_threads",
+    "embed_static",
     "encode",
     "features",
     "hash_tokens",

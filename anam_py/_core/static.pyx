@@ -23,6 +23,7 @@ cdef extern from "Python.h" nogil:
 
 cdef enum:
     N_PLACES = 6
+    N_KEYWORDS = 9
     WEIGHT_UNIT = 1 << 20       # what one is as an integer weight
 
 # Where a word stands: elsewhere, on the first line, in the name of a definition, called, behind a dot, and both.
@@ -49,13 +50,13 @@ cdef struct Scratch:
 
 # ---- words to features ----
 
-DEF_KEYWORDS = ("class", "def", "enum", "fn", "func", "function", "interface", "struct", "trait")
+_KEYWORDS = ("class", "def", "enum", "fn", "func", "function", "interface", "struct", "trait")
 
-cdef uint64_t[9] INTRODUCES
+cdef uint64_t[N_KEYWORDS] INTRODUCES
 cdef bytes keyword
-cdef int place
-for place, keyword in enumerate(name.encode() for name in DEF_KEYWORDS):
-    INTRODUCES[place] = hash_of_bytes(<const uint8_t *> PyBytes_AS_STRING(keyword), len(keyword))
+cdef int index
+for index, keyword in enumerate(name.encode() for name in _KEYWORDS):
+    INTRODUCES[index] = hash_of_bytes(<const uint8_t *> PyBytes_AS_STRING(keyword), len(keyword))
 
 
 cdef inline uint32_t character_at(const Text *text, Py_ssize_t position) noexcept nogil:
@@ -74,7 +75,7 @@ cdef inline bint continues(uint32_t character) noexcept nogil:
 
 cdef bint introduces(uint64_t word) noexcept nogil:
     cdef int i
-    for i in range(9):
+    for i in range(N_KEYWORDS):
         if word == INTRODUCES[i]:
             return True
     return False
@@ -223,6 +224,16 @@ cdef class Vocabulary:
         free(self.word)
         free(self.row)
 
+    def hashes(self):
+        """Give the hash of each word, as a uint64 ndarray of shape (n_words,)."""
+        out = np.empty(self.n_words, np.uint64)
+        cdef uint64_t[::1] hashes = out
+        cdef uint64_t i
+        for i in range(self.mask + 1):
+            if self.row[i]:
+                hashes[self.row[i] - 1] = self.word[i]
+        return out
+
     cdef Py_ssize_t row_of(self, uint64_t word) noexcept nogil:
         cdef uint64_t i = word & self.mask
         while self.row[i] and self.word[i] != word:
@@ -245,7 +256,7 @@ def features(list texts not None, Vocabulary vocabulary not None):
     ends : int64 ndarray of shape (n,)
         How many features there are up to the end of each text.
     rows : int32 ndarray of shape (n_features,)
-    hashes : uint64 ndarray of shape (n_features,)
+        Of the words of each text, in the order in which they first occur; words that share a row each have one.
     counts : uint16 ndarray of shape (n_features, N_PLACES)
         How often the word stands in each place, 65,535 at most.
     """
@@ -255,9 +266,8 @@ def features(list texts not None, Vocabulary vocabulary not None):
     cdef uint32_t number = 0
     cdef Py_ssize_t i, j
     cdef int32_t[::1] row
-    cdef uint64_t[::1] word
     cdef uint16_t[:, ::1] count
-    parts = []
+    parts = [(np.empty(0, np.int32), np.empty((0, N_PLACES), np.uint16))]
     ends = np.empty(len(texts), np.int64)
     memset(&scratch, 0, sizeof(Scratch))
     try:
@@ -267,12 +277,10 @@ def features(list texts not None, Vocabulary vocabulary not None):
             number += 1
             if read_features(&text, number, &scratch) < 0:
                 raise MemoryError
-            part = (np.empty(scratch.n_features, np.int32), np.empty(scratch.n_features, np.uint64),
-                    np.empty((scratch.n_features, N_PLACES), np.uint16))
-            row, word, count = part
+            part = np.empty(scratch.n_features, np.int32), np.empty((scratch.n_features, N_PLACES), np.uint16)
+            row, count = part
             for i in range(scratch.n_features):
-                word[i] = scratch.feature[i].word
-                row[i] = <int32_t> vocabulary.row_of(word[i])
+                row[i] = <int32_t> vocabulary.row_of(scratch.feature[i].word)
                 for j in range(N_PLACES):
                     count[i, j] = <uint16_t> min(scratch.feature[i].count[j], 65535)
             parts.append(part)
@@ -280,8 +288,8 @@ def features(list texts not None, Vocabulary vocabulary not None):
     finally:
         free(scratch.slot)
         free(scratch.feature)
-    joined = [np.concatenate(column) for column in zip(*parts)]
-    return np.cumsum(ends), *joined
+    rows, counts = (np.concatenate(column) for column in zip(*parts))
+    return np.cumsum(ends), rows, counts
 
 
 # ---- rows to vectors ----
