@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 from download import Package, download
 from extract import Item, extract, read
-from model import Model, gather
+from model import SHARE, Model, gather
 from pairs import KINDS, Corpus, build_corpus, shingles, vocabulary_of, without_copies
 from torch.nn import functional
 
@@ -46,7 +46,7 @@ def main() -> None:
     """Run the whole recipe."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=700)
     parser.add_argument("--folder", type=Path, default=Path("build/training"), help="for what is downloaded and extracted")
     arguments = parser.parse_args()
     torch.manual_seed(arguments.seed)
@@ -105,7 +105,7 @@ def train(model: Model, corpus: Corpus, steps: int, seed: int) -> None:
     groups = [
         {"params": [model.table], "lr": RATE},
         {"params": [model.weights], "lr": 3 * RATE},
-        {"params": [model.places, model.saturations, model.share, model.scale], "lr": 5 * RATE},
+        {"params": [model.places, model.saturations, model.scale], "lr": 5 * RATE},
     ]
     optimiser = torch.optim.Adam(groups, betas=(0.9, 0.99), fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -166,7 +166,7 @@ def write(model: Model, words: list[str], stems: npt.NDArray[np.int64]) -> None:
         "weights": weights.astype(np.float32),
         "places": model.places.detach().double().exp().numpy(),
         "saturations": model.saturations.detach().double().exp().numpy(),
-        "lengths": np.array([length.item() for length in model.lengths]),
+        "lengths": np.sqrt([SHARE, 1 - SHARE]),
     }
     np.savez(TARGET / "static.npz", allow_pickle=False, **arrays)
     digest = hashlib.sha256((TARGET / "static.npz").read_bytes()).hexdigest()

@@ -107,7 +107,6 @@ cdef Place place_of(const Text *text, Py_ssize_t first, bint head, bint introduc
 cdef int prepare(Scratch *scratch, Py_ssize_t length) noexcept nogil:
     """Make room for a text of so many characters; -1 if there is no memory."""
     cdef uint64_t n_slots = 1
-    cdef void *memory
     while n_slots <= <uint64_t> length:     # more than there are words
         n_slots *= 2
     if n_slots > scratch.n_slots:

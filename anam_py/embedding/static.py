@@ -20,7 +20,7 @@ __all__ = ["StaticEmbedder"]
 
 
 class StaticEmbedder:
-    """Embeds a text as the weighted sum of the vectors of its words, which have been learned from code and its documentation.
+    """The weighted sum of the vectors of the words of a text, which have been learned from code and its documentation.
 
     Half of a vector's numbers know which words mean the same; the other half knows the words themselves, each with random
     signs, so that texts with the same rare words are close as well. The vectors are the same bits on every machine.
@@ -30,7 +30,7 @@ class StaticEmbedder:
 
     @property
     def name(self) -> str:
-        """Its model's name and checksum; the model is not loaded for that."""
+        """Name and checksum of its model, which is not loaded for that."""
         return _name()
 
     def embed(self, texts: Sequence[str], kind: Kind = "document") -> npt.NDArray[np.float32]:
