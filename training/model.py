@@ -13,9 +13,6 @@ __all__ = ["DEFINED", "Model", "gather"]
 N_PLACES = 6
 DEFINED = 2  # the place of the words of a definition's name
 LEARNED, FIXED = 384, 384
-# Of the learned block in a cosine. Trained along, it became .9, which is best for documentation that asks for functions; files
-# and halves are found better with more of the words themselves (validation split: .497 and .639 with .8, .480 and .634 with .9).
-SHARE = 0.8
 
 
 class Model(nn.Module):
@@ -45,6 +42,7 @@ class Model(nn.Module):
         self.weights = nn.Parameter(weight.repeat(2, 1))
         self.places = nn.Parameter(torch.zeros(2, N_PLACES))
         self.saturations = nn.Parameter(torch.ones(2))
+        self.share = nn.Parameter(torch.tensor(0.6))
         self.scale = nn.Parameter(torch.tensor(3.0))
 
     def forward(self, rows: Tensor, counts: Tensor, offsets: Tensor, kept: Tensor) -> Tensor:
@@ -68,7 +66,8 @@ class Model(nn.Module):
             weights = kept * self.weights[block][rows].exp() * often / (often + self.saturations[block].exp())
             total = functional.embedding_bag(rows, table, offsets, mode="sum", per_sample_weights=weights)
             blocks.append(functional.normalize(total, dim=1, eps=1e-6))
-        return torch.cat((blocks[0] * SHARE**0.5, blocks[1] * (1 - SHARE) ** 0.5), dim=1)
+        share = torch.sigmoid(self.share)
+        return torch.cat((blocks[0] * share.sqrt(), blocks[1] * (1 - share).sqrt()), dim=1)
 
 
 def gather(

@@ -19,6 +19,10 @@ from anam_py.exceptions import AnamError
 __all__ = ["StaticEmbedder"]
 
 
+# The two numbers of four bits, from -8 to 7, that a byte holds.
+_BOTH = np.array([(byte % 16 - 8, byte // 16 - 8) for byte in range(256)], np.int8)
+
+
 class StaticEmbedder:
     """The weighted sum of the vectors of the words of a text, which have been learned from code and its documentation.
 
@@ -93,10 +97,7 @@ def _read(content: bytes, path: str) -> _core.StaticModel:
     with np.load(io.BytesIO(content)) as arrays:
         words = arrays["words"].tobytes().decode("utf-8").split("\n")
         packed = arrays["table"]
-        table = np.empty((len(packed), 2 * packed.shape[1]), np.int8)  # two numbers of four bits in a byte
-        table[:, ::2] = packed & 15
-        table[:, 1::2] = packed >> 4
-        table -= 8
+        table = _BOTH.view(np.int16)[packed, 0].view(np.int8)
         vocabulary = _core.Vocabulary(words, len(packed) - len(words))
         seeds = vocabulary.hashes()[arrays["stems"]]
         weights = arrays["weights"].astype(np.float64)
