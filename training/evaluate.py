@@ -36,8 +36,8 @@ def main() -> None:
     embedders: dict[str, Embedder] = {"hashing": HashingEmbedder(), "static": StaticEmbedder()}
     try:
         embedders[PEER] = peer()
-    except ImportError:
-        print(f"{PEER}: not installed (pip install sentence-transformers)")
+    except (ImportError, OSError) as error:  # its package, or its weights
+        print(f"{PEER}: not installed ({error})")
     items = held_out(arguments.folder, arguments.split)
     print(f"\nThe {arguments.split} split: {sum(item.kind == 'function' for item in items):,} functions\n")
     for task in tasks(items):
@@ -59,8 +59,8 @@ def peer() -> Embedder:
 
     Raises
     ------
-    ImportError
-        If it is not installed.
+    ImportError, OSError
+        If its package is not installed, or its weights cannot be had.
     """
     from sentence_transformers import SentenceTransformer  # noqa: PLC0415 - need not be there
 

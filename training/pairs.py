@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,8 @@ from extract import Item
 from anam_py import _core
 
 __all__ = ["KINDS", "Corpus", "build_corpus", "first_sentence", "halves", "shingles", "vocabulary_of", "without_copies"]
+
+_Features: TypeAlias = tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], npt.NDArray[np.uint8]]
 
 # What is asked, and what is found; "masked" functions lack their names.
 KINDS = ("sentence", "doc", "name", "half", "clone", "comment", "class", "file")
@@ -119,7 +122,9 @@ def build_corpus(packages: Sequence[Sequence[Item]], vocabulary: "_core.Vocabula
     seed : int
     """
     chance = random.Random(seed)
-    parts, pairs, same = [], [], []
+    parts: list[_Features] = []
+    pairs: list[tuple[int, int, int, int]] = []
+    same: list[int] = []
     n_texts = 0
     seen: set[int] = set()
     for number, items in enumerate(packages):
@@ -140,7 +145,7 @@ def build_corpus(packages: Sequence[Sequence[Item]], vocabulary: "_core.Vocabula
     return _joined(parts, pairs, same)
 
 
-def _joined(parts, pairs, same):
+def _joined(parts: list[_Features], pairs: list[tuple[int, int, int, int]], same: list[int]) -> Corpus:
     offset, ends = 0, [np.zeros(1, np.int64)]
     for each, _, _ in parts:
         ends.append(each + offset)

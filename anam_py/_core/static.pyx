@@ -24,6 +24,7 @@ cdef extern from "Python.h" nogil:
 cdef enum:
     N_PLACES = 6
     N_KEYWORDS = 9
+    MAX_LOOK = 256              # characters around a word that are looked at: no text takes quadratic time
     WEIGHT_UNIT = 1 << 20       # what one is as an integer weight
 
 # Where a word stands: elsewhere, on the first line, in the name of a definition, called, behind a dot, and both.
@@ -86,9 +87,9 @@ cdef Place place_of(const Text *text, Py_ssize_t first, bint head, bint introduc
     cdef Py_ssize_t before = first - 1, end = first
     cdef uint32_t following
     cdef bint dotted, called
-    while before >= 0 and character_at(text, before) == c"_":
+    while first - before <= MAX_LOOK and character_at(text, before) == c"_":
         before -= 1
-    while end < text.length and continues(character_at(text, end)):
+    while end - first < MAX_LOOK and continues(character_at(text, end)):
         end += 1
     following = character_at(text, end)
     if following == c" " and character_at(text, end + 1) == c"{":

@@ -131,3 +131,10 @@ def test_the_number_of_threads_changes_no_bit(threads: int, seed: int) -> None:
 def test_a_long_text_is_embedded_like_any_other() -> None:
     text = " ".join(f"word{number}x" for number in range(100_000))
     assert np.linalg.norm(_core.embed_static([text], model(), dimension=DIMENSION)) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("piece", ["中。", "_", "a_", "x.", "aB", "é\u2003"])
+def test_no_text_takes_quadratic_time(piece: str) -> None:
+    """It would reach the suite's timeout."""
+    text = piece * (2_000_000 // len(piece)) + "word"
+    assert np.linalg.norm(_core.embed_static([text], model(), dimension=DIMENSION)) == pytest.approx(1)
