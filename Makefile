@@ -27,6 +27,7 @@ test: $(VENV)/.test
 # What the suite tries a few times, some hundred times: half an hour. The figures of docs/reliability.md come from here.
 soak: $(VENV)/.test
 	ANAM_TEST_KILLS=300 ANAM_TEST_POWER_CUTS=60 ANAM_TEST_TRIALS=200 ANAM_TEST_EXAMPLES=100 ANAM_TEST_STEPS=50 ANAM_TEST_PUTS=1000000 ANAM_TEST_REPAIRS=20 ANAM_TEST_CASES=500 \
+	    ANAM_TEST_SCHEDULES=300 ANAM_TEST_TASKS=10000 \
 	    $(BIN)/python -m pytest -m soak -n auto --dist load --timeout 0 -o faulthandler_timeout=0
 
 lint: $(VENV)/.dev

@@ -18,10 +18,12 @@ import numpy as np
 
 from anam_py.exceptions import ValidationError
 
-__all__ = ["MAX_LEVELS", "MAX_METADATA_BYTES", "check_diff_ops", "encode_metadata"]
+__all__ = ["MAX_LEVELS", "MAX_METADATA_BYTES", "check_diff_ops", "encode_metadata", "plain"]
 
 MAX_METADATA_BYTES: Final = 1024 * 1024
 MAX_LEVELS: Final = 64
+# Of what is not stored: half a gigabyte as Python objects.
+_MAX_VALUES: Final = 1 << 24
 
 # Python refuses to parse longer integers unless told otherwise, so text with one might not be readable elsewhere.
 _MAX_DIGITS: Final = 4300
@@ -73,18 +75,38 @@ def encode_metadata(metadata: object, name: str = "metadata") -> str:
     """
     if not isinstance(metadata, dict):
         raise ValidationError(f"{name} must be a dict, got {type(metadata).__name__}")
-    text = None
-    if _is_plain(metadata):
-        try:
-            text = _encode(metadata)
-        except ValueError:  # NaN or infinity: the conversion finds where
-            text = None
-    if text is None or not _is_utf8(text):
+    text = _encoded_if_plain(metadata, MAX_METADATA_BYTES)
+    if text is None:
         text = _encode(_Converter(name).convert(metadata))
     size = len(text) if text.isascii() else len(text.encode())
     if size > MAX_METADATA_BYTES:
         raise _too_large(name, f"{size:,}")
     return text
+
+
+def plain(value: object, name: str) -> Any:
+    """Return a value made of the types that JSON has, converted as `encode_metadata` converts.
+
+    Parameters
+    ----------
+    value : object
+        Of at most 16,777,216 values in all.
+    name : str
+        Name of the value, for messages.
+
+    Returns
+    -------
+    None, bool, int, float, str, list or dict
+        The value itself, if it is one already.
+
+    Raises
+    ------
+    ValidationError
+        If something in it cannot be represented; the message gives its path.
+    """
+    if isinstance(value, dict) and _encoded_if_plain(value, _MAX_VALUES) is not None:
+        return value
+    return _Converter(name, _MAX_VALUES).convert(value)
 
 
 def check_diff_ops(diff_ops: object, name: str = "diff_ops") -> str | None:
@@ -154,10 +176,20 @@ def _lines(value: object, name: str) -> list[str]:
     return list(value)
 
 
-def _is_plain(metadata: dict[Any, Any]) -> bool:
+def _encoded_if_plain(value: dict[Any, Any], budget: int) -> str | None:
+    """Return a dict as JSON text if it needs no conversion, and there is no need to say what is wrong with it."""
+    if not _is_plain(value, budget):
+        return None
+    try:
+        text = _encode(value)
+    except ValueError:  # NaN or infinity
+        return None
+    return text if _is_utf8(text) else None
+
+
+def _is_plain(metadata: dict[Any, Any], budget: int) -> bool:
     """Whether everything in it is of a type that JSON gives back as it was, within bounds of depth and number."""
     containers: list[Any] = [metadata]
-    budget = MAX_METADATA_BYTES  # every value takes a byte and more
     for _ in range(MAX_LEVELS):
         inner: list[Any] = []
         for container in containers:
@@ -187,16 +219,16 @@ def _is_plain(metadata: dict[Any, Any]) -> bool:
 class _Converter:
     """Turns one value into plain JSON types, or finds what cannot be turned."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, budget: int = MAX_METADATA_BYTES) -> None:  # every value takes a byte and more
         self._name = name
         self._path: list[str | int] = []
         self._open: set[int] = set()  # identities of the containers on the path
-        self._budget = MAX_METADATA_BYTES
+        self._most = self._budget = budget
 
     def convert(self, value: Any) -> Any:
         self._budget -= 1
         if self._budget < 0:
-            raise _too_large(self._name, "more")
+            raise self._too_many()
         for kinds, turn in self._TURNS:
             if isinstance(value, kinds):
                 return turn(self, value)
@@ -250,7 +282,7 @@ class _Converter:
 
     def _array(self, value: "np.ndarray[Any, Any]") -> Any:
         if value.size > self._budget:
-            raise _too_large(self._name, "more")
+            raise self._too_many()
         if value.dtype.kind in "mM":  # as Python objects, nanoseconds would turn into plain integers
             return self.convert(list(value) if value.ndim else value[()])
         return self.convert(value.tolist())
@@ -268,6 +300,11 @@ class _Converter:
         ((np.datetime64,), _datetime64),
         ((np.ndarray,), _array),
     )
+
+    def _too_many(self) -> ValidationError:
+        if self._most == MAX_METADATA_BYTES:
+            return _too_large(self._name, "more")
+        return ValidationError(f"{self._name} must have at most {self._most:,} values, got more")
 
     def _refusal(self, reason: str) -> ValidationError:
         return ValidationError(f"{self._where()}: {reason}")

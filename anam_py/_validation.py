@@ -24,6 +24,7 @@ from anam_py.exceptions import ValidationError
 __all__ = [
     "MAX_KEY_BYTES",
     "MAX_TEXT_BYTES",
+    "as_array",
     "as_matrix",
     "as_vector",
     "check_count",
@@ -49,6 +50,40 @@ _ROWS_AT_ONCE: Final = 4096
 _DEVICE: Final = re.compile(r"cpu|cuda(:(0|[1-9]\d{0,2}))?", re.ASCII)
 
 
+def as_array(value: object, name: str) -> npt.NDArray[Any]:
+    """Return any array-like as a NumPy array of real numbers, not yet converted.
+
+    Parameters
+    ----------
+    value : array_like
+        Real numbers of any dtype and device, as for :func:`as_vector`, in any shape.
+    name : str
+        Name of the argument, for messages.
+
+    Returns
+    -------
+    ndarray
+        Of an integer or floating dtype; may share memory with the argument, and hold NaN and infinity.
+
+    Raises
+    ------
+    ValidationError
+        If it holds anything else, or masked values.
+    """
+    if type(value) is np.ndarray:
+        array = value
+    else:
+        try:
+            array = _foreign_array(value)
+        except (TypeError, ValueError, RuntimeError, BufferError, OverflowError) as error:
+            raise ValidationError(f"{name} must be an array of real numbers, got {describe(value)}: {error}") from error
+        if np.ma.is_masked(value):
+            raise ValidationError(f"{name} must not have masked values; fill them first")
+    if array.dtype.kind not in _REAL_KINDS:
+        raise ValidationError(f"{name} must hold real numbers, got {_shape(array)}")
+    return array
+
+
 def as_vector(value: object, dimension: int, name: str = "embedding") -> Vector:
     """Return a vector as float32 in memory of its own.
 
@@ -71,7 +106,7 @@ def as_vector(value: object, dimension: int, name: str = "embedding") -> Vector:
     ValidationError
         If the shape or dtype is wrong, a value is NaN, infinite or beyond float32, or all values are zero.
     """
-    array = _as_array(value, name)
+    array = as_array(value, name)
     if array.shape != (dimension,):
         raise ValidationError(f"{name} must be a vector of {dimension} numbers, got {_shape(array)}")
     vector = _to_float32(array, copy=True)
@@ -105,7 +140,7 @@ def as_matrix(value: object, dimension: int, name: str = "matrix", rows: int | N
     ValidationError
         If the shape or dtype is wrong, a value is NaN, infinite or beyond float32, or all values of a row are zero.
     """
-    array = _as_array(value, name)
+    array = as_array(value, name)
     if array.shape == (0,):
         array = array.reshape(0, dimension)
     if array.ndim != 2 or array.shape[1] != dimension or rows not in (None, array.shape[0]):
@@ -388,22 +423,6 @@ def _utf8(text: str, name: str) -> bytes:
         raise ValidationError(
             f"{name} must not contain lone surrogates, got {text[error.start]!r} at position {error.start:,}"
         ) from None
-
-
-def _as_array(value: object, name: str) -> npt.NDArray[Any]:
-    """Return any array-like as a NumPy array of real numbers, not yet converted."""
-    if type(value) is np.ndarray:
-        array = value
-    else:
-        try:
-            array = _foreign_array(value)
-        except (TypeError, ValueError, RuntimeError, BufferError, OverflowError) as error:
-            raise ValidationError(f"{name} must be an array of real numbers, got {describe(value)}: {error}") from error
-        if np.ma.is_masked(value):
-            raise ValidationError(f"{name} must not have masked values; fill them first")
-    if array.dtype.kind not in _REAL_KINDS:
-        raise ValidationError(f"{name} must hold real numbers, got {_shape(array)}")
-    return array
 
 
 def _foreign_array(value: Any) -> npt.NDArray[Any]:

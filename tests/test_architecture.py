@@ -17,12 +17,17 @@ ROOMS: dict[str, set[str]] = {
     "_core": set(),
     "config": {"exceptions", "_cpu"},
     "_json": {"exceptions"},
+    "_masking": set(),
     "_validation": {"exceptions", "_json"},
     "_executor": {"config"},
     "_versions": {"", "_core", "config"},
-    "store": {"exceptions", "config", "_core", "_profiling", "_json", "_validation", "_executor"},
+    "store": {"exceptions", "config", "_core", "_profiling", "_json", "_masking", "_validation", "_executor"},
     "embedding": {"exceptions", "config", "_core", "_validation"},
+    "gate": {"exceptions", "_validation"},
+    "kernels": {"exceptions", "_core", "_validation", "gate"},
+    "axioms": {"exceptions", "_validation", "gate"},
     "crawler": {"exceptions", "config", "_core", "_profiling", "_json", "_validation", "_executor", "store", "embedding"},
+    "orchestrator": {"exceptions", "config", "_json", "_validation", "store", "embedding", "crawler", "axioms", "gate"},
 }
 ROOMS["cli"] = {*ROOMS, ""}  # the package itself, too: it uses what users use
 
@@ -31,7 +36,8 @@ ONLY_IN = {
     "sqlite3": ("store/sqlite.py", "_versions.py"),  # which only asks it for its version
     "h5py": ("store/hdf5.py", "store/loader.py"),
     "pyarrow": ("store/parquet.py",),
-    "torch": ("kernels.py", "store/device.py"),
+    "torch": ("kernels/", "store/device.py"),
+    "matplotlib": ("cli/",),
     "click": ("cli/",),
     "rich": ("cli/",),
     "tree_sitter": ("crawler/",),

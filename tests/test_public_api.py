@@ -13,16 +13,20 @@ import anam_py
 PUBLIC = [
     "AnamError",
     "AxiomError",
+    "AxiomValidator",
     "CodeBaseCrawler",
     "CrawlerError",
     "HTMCore",
     "HTMError",
+    "MultiAgentOrchestrator",
     "OrchestratorError",
     "ValidationError",
+    "calculate_resonance_score",
     "configure_ffi",
     "diff_ops",
     "get_ffi_config",
     "show_versions",
+    "validate_nam_compliance",
 ]
 
 

@@ -9,8 +9,9 @@ number of threads. Its arguments have been validated (``anam_py._validation``).
     norms, scores ──────► scan.pyx
     encode ─► codes.py ─► coding.pyx (rows and queries as codes; planning.py chooses how)
     mean_field, resonance ─► resonance.pyx
+    unit_sum, weighted_sum, dots ─► sums.pyx
     subtokens, lexemes, hash_tokens ─► tokens.pyx
-    embed_static ─► sums.py ─► static.pyx ──► tokens.pyx
+    embed_static ─► embedding.py ─► static.pyx ──► tokens.pyx
     features, Vocabulary ───► static.pyx (what a static model is trained on)
     row_crcs ──────────────► checksum.pyx
 """
@@ -22,15 +23,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anam_py._core.codes import Codes, Plan, code_layout, encode
+from anam_py._core.embedding import StaticModel, embed_static
 from anam_py._core.loading import checksum as _checksum
 from anam_py._core.loading import resonance as _resonance
 from anam_py._core.loading import scan as _scan
 from anam_py._core.loading import simd as _simd
 from anam_py._core.loading import static as _static
+from anam_py._core.loading import sums as _sums
 from anam_py._core.loading import tokens as _tokens
 from anam_py._core.planning import choose_plan
 from anam_py._core.search import Candidates, Levels, Rows, top_k, top_k_many
-from anam_py._core.sums import StaticModel, embed_static
 from anam_py._core.threads import effective_threads, threads_for
 
 __all__ = [
@@ -45,6 +47,7 @@ __all__ = [
     "Vocabulary",
     "choose_plan",
     "code_layout",
+    "dots",
     "effective_threads",
     "embed_static",
     "encode",
@@ -62,6 +65,8 @@ __all__ = [
     "subtokens",
     "top_k",
     "top_k_many",
+    "unit_sum",
+    "weighted_sum",
 ]
 
 OPENMP: bool = _scan.OPENMP
@@ -175,6 +180,78 @@ def mean_field(blocks: Sequence[Rows], *, threads: int) -> NDArray[np.float32]:
             _resonance.add_unit_rows(vectors, norms_, alive, totals, threads_for(vectors.nbytes, threads))
             n_rows += len(vectors) if alive is None else int(np.count_nonzero(alive))
     return _resonance.direction(totals.sum(axis=0), n_rows, _VANISHING)
+
+
+# Rows that are added up in single precision before their sum is.
+_PART = 256
+
+
+def unit_sum(vectors: NDArray[np.float32], *, threads: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Give the inverse norm of each row and the sum of all rows as unit vectors, in single precision.
+
+    Parameters
+    ----------
+    vectors : float32 ndarray of shape (n, D)
+        C-contiguous, not empty.
+    threads : int
+        At most how many to use.
+
+    Returns
+    -------
+    inverse : float32 ndarray of shape (n,)
+        0 for a row of zeros.
+    total : float32 ndarray of shape (D,)
+        The same bits for any number of threads.
+    """
+    inverse = np.empty(len(vectors), np.float32)
+    return inverse, _sum(vectors, inverse, threads, unit=True)
+
+
+def weighted_sum(vectors: NDArray[np.float32], weights: NDArray[np.float32], *, threads: int) -> NDArray[np.float32]:
+    """Give the sum of all rows, each times its weight, in single precision.
+
+    Parameters
+    ----------
+    vectors : float32 ndarray of shape (n, D)
+        C-contiguous, not empty.
+    weights : float32 ndarray of shape (n,)
+    threads : int
+        At most how many to use.
+
+    Returns
+    -------
+    float32 ndarray of shape (D,)
+        The same bits for any number of threads.
+    """
+    return _sum(vectors, np.ascontiguousarray(weights), threads, unit=False)
+
+
+def _sum(vectors: NDArray[np.float32], weights: NDArray[np.float32], threads: int, *, unit: bool) -> NDArray[np.float32]:
+    parts = np.empty((-(-len(vectors) // _PART), vectors.shape[1]), np.float32)
+    _sums.weighted_sums(vectors, weights, parts, unit, threads_for(vectors.nbytes, threads))
+    total: NDArray[np.float32] = parts.sum(axis=0)
+    return total
+
+
+def dots(vectors: NDArray[np.float32], query: NDArray[np.float32], *, threads: int) -> NDArray[np.float32]:
+    """Give the dot product of each row with a vector, in single precision.
+
+    Parameters
+    ----------
+    vectors : float32 ndarray of shape (n, D)
+        C-contiguous, not empty.
+    query : float32 ndarray of shape (D,)
+    threads : int
+        At most how many to use.
+
+    Returns
+    -------
+    float32 ndarray of shape (n,)
+        The same bits for any number of threads.
+    """
+    out = np.empty(len(vectors), np.float32)
+    _sums.dots(vectors, np.ascontiguousarray(query), out, threads_for(vectors.nbytes, threads))
+    return out
 
 
 @overload

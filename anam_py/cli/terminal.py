@@ -1,4 +1,4 @@
-"""The table of hits and progress, for terminals only: the one importer of rich."""
+"""The table of hits and progress, for terminals only."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

@@ -6,15 +6,31 @@
      ├─ crawl.py        one crawl: recognise, analyse, commit in batches, forget
      │   ├─ walk.py       which files there are (git.py, ignore.py, globs.py, selection.py)
      │   ├─ known.py      what the ledger remembers of them
-     │   ├─ analysis.py   one file: reading.py, languages.py, parse.py (grammars.py, summaries.py)
+     │   ├─ analysis.py   one file: reading.py, languages.py, parse.py (grammars.py, preprocessor.py, summaries.py)
      │   ├─ drafts.py     what is stored of it
      │   └─ batch.py      embedded and committed together
      ├─ reembedding.py  another embedder for a whole store
      └─ search.py       words to hits (ranking.py)
+
+    rules.py            what is dangerous in source that no linter at hand reads
 """
 
+from anam_py.crawler.analysis import Analysis, analyse_file
 from anam_py.crawler.crawler import CodeBaseCrawler
+from anam_py.crawler.drafts import document
 from anam_py.crawler.report import CrawlReport, Reason, Skip
+from anam_py.crawler.rules import find_violations, has_rules
 from anam_py.crawler.search import Hit
 
-__all__ = ["CodeBaseCrawler", "CrawlReport", "Hit", "Reason", "Skip"]
+__all__ = [
+    "Analysis",
+    "CodeBaseCrawler",
+    "CrawlReport",
+    "Hit",
+    "Reason",
+    "Skip",
+    "analyse_file",
+    "document",
+    "find_violations",
+    "has_rules",
+]

@@ -1,16 +1,21 @@
 """From the bytes of a file to what is known of it: its text, its metadata and its symbols."""
 
 import hashlib
+import os
 from collections import Counter
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from anam_py.crawler.languages import Language, file_type_of, language_of
 from anam_py.crawler.parse import Symbol, Syntax, parse
-from anam_py.crawler.paths import symbol_key
-from anam_py.crawler.reading import Content, decode
+from anam_py.crawler.paths import symbol_key, written
+from anam_py.crawler.reading import Content, Unindexable, decode, read
+from anam_py.exceptions import CrawlerError
 
-__all__ = ["Analysis", "analyse", "content_hash"]
+__all__ = ["MAX_FILE_BYTES", "MAX_LINE_BYTES", "Analysis", "analyse", "analyse_file", "content_hash"]
 
+MAX_FILE_BYTES = 1024 * 1024
+MAX_LINE_BYTES = 20_000
 _MAX_IMPORTS = 500
 
 
@@ -24,16 +29,57 @@ class Analysis(NamedTuple):
         What its entry says of it.
     symbols : tuple of (str, Symbol)
         Its definitions, each with the key it is stored under.
+    grammar : str
+        By which it was read; empty if there is none for its language.
     """
 
     text: str
     metadata: dict[str, Any]
     symbols: tuple[tuple[str, Symbol], ...]
+    grammar: str
 
 
 def content_hash(data: bytes) -> str:
     """Return what tells one content from another."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def analyse_file(path: Path, max_file_bytes: int = MAX_FILE_BYTES, max_line_bytes: int = MAX_LINE_BYTES) -> tuple[str, Analysis]:
+    """Find out what there is to know of a file by itself, without a crawl.
+
+    Parameters
+    ----------
+    path : Path
+    max_file_bytes, max_line_bytes : int
+        As for `CodeBaseCrawler`.
+
+    Returns
+    -------
+    str
+        The key that a crawl of the current folder would store it under.
+    Analysis
+
+    Raises
+    ------
+    CrawlerError
+        If it is no file, or not one that a crawl would take in.
+    """
+    if not path.exists():
+        raise CrawlerError(f"there is no file {str(path)!r}")
+    if path.is_dir():
+        raise CrawlerError(f"{str(path)!r} is a directory: call crawl_directory() for the files in it")
+    key = written(os.path.normpath(path))
+    try:
+        content = read(str(path.resolve()), max_file_bytes)
+        return key, analyse(content, key, _below_here(path), max_line_bytes)
+    except Unindexable as error:
+        raise CrawlerError(f"{str(path)!r} cannot be taken in: {error}") from None
+
+
+def _below_here(path: Path) -> str:
+    """Return what a file's path says of the part it plays: where the code base lies says nothing."""
+    absolute = path.absolute()
+    return written(str(absolute.relative_to(Path.cwd()))) if absolute.is_relative_to(Path.cwd()) else written(path.name)
 
 
 def analyse(content: Content, key: str, relative: str, max_line_bytes: int) -> Analysis:
@@ -58,7 +104,7 @@ def analyse(content: Content, key: str, relative: str, max_line_bytes: int) -> A
         If it is no text, or has too long a line.
     """
     text, encoding, broken = decode(content.data, max_line_bytes)
-    language = language_of(relative, text[: text.find("\n")] if text.startswith("#!") else "")
+    language = language_of(relative, text)
     syntax = parse(text, language.grammar) if language.grammar else Syntax()
     lines = text.split("\n")
     line_count = len(lines) - (not lines[-1])
@@ -88,7 +134,7 @@ def analyse(content: Content, key: str, relative: str, max_line_bytes: int) -> A
         "mtime": content.status.st_mtime,
         "notes": notes,
     }
-    return Analysis(text, metadata, tuple(_keyed(key, syntax.symbols)))
+    return Analysis(text, metadata, tuple(_keyed(key, syntax.symbols)), language.grammar)
 
 
 def _comment_lines(lines: list[str], language: Language) -> int:

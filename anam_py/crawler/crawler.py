@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from anam_py._executor import async_twin, run
 from anam_py._validation import check_count, check_path, describe
-from anam_py.crawler.analysis import analyse
+from anam_py.crawler.analysis import MAX_FILE_BYTES, MAX_LINE_BYTES, analyse_file
 from anam_py.crawler.crawl import Crawl, Request, Step
-from anam_py.crawler.paths import key_prefix, written
+from anam_py.crawler.paths import key_prefix
 from anam_py.crawler.ranking import Mode
-from anam_py.crawler.reading import Unindexable, read
 from anam_py.crawler.reembedding import check_embedder, reembed
 from anam_py.crawler.report import CrawlReport
 from anam_py.crawler.search import Hit, Where
@@ -29,9 +28,6 @@ __all__ = ["CodeBaseCrawler"]
 
 ProgressCallback: TypeAlias = Callable[[int, int, str], object]
 AsyncProgressCallback: TypeAlias = Callable[[int, int, str], object | Awaitable[object]]
-
-_MAX_FILE_BYTES = 1024 * 1024
-_MAX_LINE_BYTES = 20_000
 
 
 class CodeBaseCrawler:
@@ -73,8 +69,8 @@ class CodeBaseCrawler:
         *,
         embedder: Embedder | None = None,
         symbols: bool = False,
-        max_file_bytes: int = _MAX_FILE_BYTES,
-        max_line_bytes: int = _MAX_LINE_BYTES,
+        max_file_bytes: int = MAX_FILE_BYTES,
+        max_line_bytes: int = MAX_LINE_BYTES,
     ) -> None:
         if not isinstance(htm_core, HTMCore):
             raise ValidationError(f"htm_core must be an HTMCore, got {type(htm_core).__name__}")
@@ -277,17 +273,7 @@ class CodeBaseCrawler:
         ValidationError
             If the path is none.
         """
-        path = check_path(file_path, "file_path")
-        if not path.exists():
-            raise CrawlerError(f"there is no file {str(path)!r}")
-        if path.is_dir():
-            raise CrawlerError(f"{str(path)!r} is a directory: call crawl_directory() for the files in it")
-        key = written(os.path.normpath(path))
-        try:
-            content = read(str(path.resolve()), self._max_file_bytes)
-            analysis = analyse(content, key, _below_here(path), self._max_line_bytes)
-        except Unindexable as error:
-            raise CrawlerError(f"{str(path)!r} cannot be taken in: {error}") from None
+        key, analysis = analyse_file(check_path(file_path, "file_path"), self._max_file_bytes, self._max_line_bytes)
         return {**analysis.metadata, "path": key, "content": analysis.text, "metadata": analysis.metadata}
 
     def search(self, text: str, limit: int = 10, mode: Mode = "hybrid", where: Where | None = None) -> list[Hit]:
@@ -407,12 +393,6 @@ def _check_root(root: Path) -> None:
     except OSError as error:
         problem = f"the directory {str(root)!r} cannot be read: {error.strerror}"
     raise CrawlerError(problem)
-
-
-def _below_here(path: Path) -> str:
-    """Return what a file's path says of the part it plays: where the code base lies says nothing."""
-    absolute = path.absolute()
-    return written(str(absolute.relative_to(Path.cwd()))) if absolute.is_relative_to(Path.cwd()) else written(path.name)
 
 
 def _results(steps: Generator[Step, None, None], progress_callback: ProgressCallback | None) -> Iterator[dict[str, Any]]:

@@ -3,16 +3,26 @@
 A further language is a further row. Its query may capture:
 
 ``@function``, ``@method``, ``@class``, ``@interface``, ``@enum``, ``@type``, ``@module``
-    A definition: the kind of symbol it makes. In the same pattern ``@name`` is its name, and ``@body`` what follows its
-    signature. A function inside a class is a method.
+    A definition: the kind of symbol it makes. In the same pattern ``@name`` is its name, or ``@declarator`` what has the
+    name at its end, as in C; ``@owner`` is the type it belongs to, where it stands outside of it; ``@body`` is what follows
+    its signature. A function inside a class, an interface or a scope is a method.
+``@forward``
+    In the pattern of a definition: it only announces one. It counts where the file has no definition of that name, and not
+    inside a function.
+``@scope``
+    What gives its ``@name`` to the definitions inside and is none itself.
 ``@doc``
     The string that documents the innermost definition that holds it, or the file.
 ``@comment``
     A comment; one that ends on the line above a definition without a ``@doc`` documents it.
+``@between``
+    What may stand between a definition and the comment that documents it.
 ``@import``
     The name of a module that the file depends on.
 ``@decision``
     A token that adds a path through the innermost function: the ones that lizard counts.
+``@certain``
+    A token or an expression that adds none.
 """
 
 from dataclasses import dataclass
@@ -23,7 +33,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import tree_sitter
 
-__all__ = ["GRAMMARS", "Grammar", "compiled"]
+__all__ = ["ANGULAR", "GRAMMARS", "PREPROCESSED", "Grammar", "compiled"]
 
 PYTHON = """
 (function_definition name: (identifier) @name body: (block) @body) @function
@@ -79,6 +89,123 @@ TYPESCRIPT = f"""{_SCRIPT}
 (abstract_method_signature name: (_) @name) @method
 """
 
+RUST = """
+(function_item name: (_) @name body: (_) @body) @function
+(function_signature_item name: (_) @name) @function
+(struct_item name: (_) @name body: (field_declaration_list) @body) @class
+(struct_item name: (_) @name body: (ordered_field_declaration_list)) @class
+(struct_item name: (_) @name !body) @class
+(union_item name: (_) @name body: (_) @body) @class
+(enum_item name: (_) @name body: (_) @body) @enum
+(trait_item name: (_) @name body: (_) @body) @interface
+(source_file (type_item name: (_) @name) @type)
+(mod_item body: (declaration_list (type_item name: (_) @name) @type))
+(mod_item name: (_) @name body: (_) @body) @module
+(macro_definition name: (_) @name . ["(" "[" "{"] @body) @function
+(impl_item type: (_) @name) @scope
+(line_comment) @comment
+(block_comment) @comment
+(attribute_item) @between
+(use_declaration argument: [(identifier) (scoped_identifier)] @import)
+(use_declaration argument: [(scoped_use_list path: (_) @import) (use_as_clause path: (_) @import) (use_wildcard (_) @import)])
+(extern_crate_declaration name: (_) @import)
+(mod_item name: (_) @import !body)
+["if" "for" "while" "&&" "||" "where" "?"] @decision
+(let_declaration "else" @decision)
+((match_arm) . [(line_comment) (block_comment)]* . (match_arm "=>" @decision))
+"""
+
+_GO_TYPE = """
+  name: (_) @name type: [
+    (type_identifier) (qualified_type) (generic_type) (pointer_type) (function_type) (map_type) (slice_type) (array_type)
+    (channel_type)]"""
+
+GO = f"""
+(function_declaration name: (_) @name body: (_) @body) @function
+(function_declaration name: (_) @name !body) @function
+(method_declaration
+  receiver: (parameter_list (parameter_declaration type: [
+    (type_identifier) @owner
+    (generic_type type: (_) @owner)
+    (pointer_type [(type_identifier) @owner (generic_type type: (_) @owner)])]))
+  name: (_) @name body: (_) @body) @method
+(source_file (var_declaration
+  (var_spec name: (identifier) @name value: (expression_list . (func_literal body: (_) @body))) @function))
+(source_file (var_declaration (var_spec_list
+  (var_spec name: (identifier) @name value: (expression_list . (func_literal body: (_) @body))) @function)))
+(type_declaration . "type" . (type_spec name: (_) @name type: (struct_type (_) @body))) @class
+(type_declaration . "type" . (type_spec name: (_) @name type: (interface_type "{{" @body))) @interface
+(type_declaration . "type" . (type_spec {_GO_TYPE})) @type
+(type_declaration . "type" . (type_alias name: (_) @name)) @type
+(type_declaration "(" (type_spec name: (_) @name type: (struct_type (_) @body)) @class)
+(type_declaration "(" (type_spec name: (_) @name type: (interface_type "{{" @body)) @interface)
+(type_declaration "(" (type_spec {_GO_TYPE}) @type)
+(type_declaration "(" (type_alias name: (_) @name) @type)
+(method_elem name: (_) @name) @method
+(comment) @comment
+(import_spec path: (_) @import)
+["if" "for" "case" "&&" "||"] @decision
+"""
+
+JAVA = """
+(class_declaration name: (_) @name body: (_) @body) @class
+(record_declaration name: (_) @name body: (_) @body) @class
+(enum_declaration name: (_) @name body: (_) @body) @enum
+(interface_declaration name: (_) @name body: (_) @body) @interface
+(annotation_type_declaration name: (_) @name body: (_) @body) @interface
+(module_declaration name: (_) @name body: (_) @body) @module
+(method_declaration name: (_) @name body: (_) @body) @method
+(method_declaration name: (_) @name !body) @method
+(constructor_declaration name: (_) @name body: (_) @body) @method
+(compact_constructor_declaration name: (_) @name body: (_) @body) @method
+(line_comment) @comment
+(block_comment) @comment
+(import_declaration [(identifier) (scoped_identifier)] @import)
+["if" "for" "while" "catch" "case" "&&" "||" "?"] @decision
+(wildcard "?" @certain)
+"""
+
+C = """
+(function_definition declarator: (_) @declarator body: (compound_statement) @body) @function
+(declaration declarator: [
+  (function_declarator)
+  (pointer_declarator declarator: (function_declarator))
+  (pointer_declarator declarator: (pointer_declarator declarator: (function_declarator)))] @declarator) @function @forward
+(ERROR (function_declarator) @declarator @function @forward)
+(preproc_function_def name: (_) @name) @function
+(struct_specifier name: (_) @name body: (_) @body) @class
+(union_specifier name: (_) @name body: (_) @body) @class
+(enum_specifier name: (_) @name body: (_) @body) @enum
+(type_definition type: [(struct_specifier !name body: (_) @body) (union_specifier !name body: (_) @body)]
+  declarator: (type_identifier) @name) @class
+(type_definition type: (enum_specifier !name body: (_) @body) declarator: (type_identifier) @name) @enum
+(type_definition declarator: (_) @declarator) @type @forward
+(comment) @comment
+(preproc_include path: (_) @import)
+(preproc_if condition: (_) @certain)
+(preproc_elif condition: (_) @certain)
+["if" "for" "while" "case" "&&" "||" "?" "#if" "#ifdef" "#elif"] @decision
+"""
+
+CPP = f"""{C}
+(function_definition declarator: (_) @declarator [(default_method_clause) (delete_method_clause)]) @function
+(declaration declarator: [
+  (operator_cast)
+  (reference_declarator (function_declarator))] @declarator) @function @forward
+(field_declaration declarator: [
+  (function_declarator)
+  (pointer_declarator declarator: (function_declarator))
+  (pointer_declarator declarator: (pointer_declarator declarator: (function_declarator)))
+  (reference_declarator (function_declarator))] @declarator) @function @forward
+(class_specifier name: (_) @name body: (_) @body) @class
+(namespace_definition name: (_) @name body: (_) @body) @module
+(alias_declaration name: (_) @name) @type
+(concept_definition name: (_) @name) @interface
+(template_declaration parameters: (_) @between)
+"catch" @decision
+[(reference_declarator "&&" @certain) (abstract_reference_declarator "&&" @certain) (ref_qualifier "&&" @certain)]
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Grammar:
@@ -103,7 +230,14 @@ GRAMMARS = {
     "javascript": Grammar("tree_sitter_javascript", "language", JAVASCRIPT),
     "typescript": Grammar("tree_sitter_typescript", "language_typescript", TYPESCRIPT),
     "tsx": Grammar("tree_sitter_typescript", "language_tsx", TYPESCRIPT),
+    "rust": Grammar("tree_sitter_rust", "language", RUST),
+    "go": Grammar("tree_sitter_go", "language", GO),
+    "java": Grammar("tree_sitter_java", "language", JAVA),
+    "c": Grammar("tree_sitter_c", "language", C),
+    "cpp": Grammar("tree_sitter_cpp", "language", CPP),
 }
+PREPROCESSED = {"c", "cpp"}
+ANGULAR = {"cpp", "java"}
 
 
 @cache

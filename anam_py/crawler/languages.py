@@ -1,4 +1,7 @@
-"""What a file is: its language, by name, extension or first line, and the part it plays in a code base."""
+"""What a file is: its language, by name, extension or what it begins with, and the part it plays in a code base.
+
+A header ``.h`` is C unless something in it is plainly C++: `_CPP_ONLY`, outside of comments and of what C compilers skip.
+"""
 
 import re
 from dataclasses import dataclass
@@ -57,11 +60,11 @@ LANGUAGES = (
     Language("javascript", ("js", "jsx", "mjs", "cjs"), interpreters=("node", "nodejs"), grammar="javascript"),
     Language("typescript", ("ts", "mts", "cts"), interpreters=("deno", "ts-node"), grammar="typescript"),
     Language("typescript", ("tsx",), grammar="tsx"),
-    Language("rust", ("rs",), comment="//"),
-    Language("go", ("go",), comment="//"),
-    Language("java", ("java",), comment="//"),
-    Language("c", ("c", "h"), comment="//"),
-    Language("cpp", ("cc", "cpp", "cxx", "hpp", "hh", "hxx"), comment="//"),
+    Language("rust", ("rs",), grammar="rust"),
+    Language("go", ("go",), grammar="go"),
+    Language("java", ("java",), grammar="java"),
+    Language("c", ("c", "h"), grammar="c"),
+    Language("cpp", ("cc", "cpp", "cxx", "c++", "hpp", "hh", "hxx", "h++", "ipp", "tpp"), grammar="cpp"),
     Language("csharp", ("cs",), comment="//"),
     Language("cython", ("pyx", "pxd", "pxi"), comment="#"),
     Language("kotlin", ("kt", "kts"), comment="//"),
@@ -96,13 +99,27 @@ _BY_EXTENSION = {extension: language for language in LANGUAGES for extension in 
 _BY_NAME = {name: language for language in LANGUAGES for name in language.names}
 _BY_INTERPRETER = {name: language for language in LANGUAGES for name in language.interpreters}
 
+_CPP = _BY_EXTENSION["cpp"]
+_NOT_FOR_C = re.compile(
+    r"/\*(?s:.*?)(?:\*/|\Z)|//[^\n]*"
+    r"|^[ \t]*#[ \t]*if(?:def[ \t]+|[ \t]+defined[ \t]*\(?[ \t]*)__cplusplus\b(?s:.*?)(?:#[ \t]*(?:else|endif)\b|\Z)",
+    re.MULTILINE,
+)
+_CPP_ONLY = re.compile(
+    r"\bstd::|^[ \t]*(?:#[ \t]*include[ \t]*<[a-z_]+>|template[ \t]*<|namespace(?:[ \t]+[\w:]+)?\s*\{|using[ \t]+\w"
+    r"|(?:enum[ \t]+)?class[ \t]+\w[\w \t]*(?:[:{;]|$)|(?:public|protected|private)[ \t]*:)",
+    re.MULTILINE,
+)
+
 _INTERPRETER = re.compile(r"#!\s*(?:\S*/)?(?:env\s+(?:-\S+\s+|\w+=\S*\s+)*)?(?:\S*/)?([A-Za-z][A-Za-z-]*)")
 
 _LOCK_FILES = {
     "cargo.lock", "composer.lock", "gemfile.lock", "go.sum", "npm-shrinkwrap.json", "package-lock.json", "pdm.lock",
     "pipfile.lock", "pnpm-lock.yaml", "poetry.lock", "uv.lock", "yarn.lock",
 }  # fmt: skip
-_GENERATED_PATH = re.compile(r"(?:_pb2(?:_grpc)?\.pyi?|\.pb\.go|\.g\.dart|[.-]min\.(?:js|css)|\.bundle\.js|\.(?:js|css)\.map)$")
+_GENERATED_PATH = re.compile(
+    r"(?:_pb2(?:_grpc)?\.pyi?|\.pb\.(?:go|cc|h)|\.g\.dart|[.-]min\.(?:js|css)|\.bundle\.js|\.(?:js|css)\.map)$"
+)
 _GENERATED_TEXT = re.compile(
     r"@generated\b|do not (?:edit|modify)(?: this file)? ?(?:by hand|manually|directly|!|\.|;|-|\*|$)"
     r"|(?:code|file) (?:is |was )?(?:auto-?(?:matically )?)?generated (?:by|from|using|with)\b|auto-?generated file",
@@ -112,7 +129,8 @@ _GENERATED_WITHIN = 1000
 
 _TEST_PATH = re.compile(
     r"(?:^|/)(?:tests?|testing|__tests__|specs?|test_?data|fixtures)/"
-    r"|(?:^|/)(?:test_[^/]*|conftest|tests?)\.\w+$|[^/](?:_tests?|_spec|[.-](?:test|spec))\.\w+$|[a-z0-9]Tests?\.\w+$"
+    r"|(?:^|/)(?:test_[^/]*|conftest|tests?)\.\w+$|[^/](?:_(?:unit)?tests?|_spec|[.-](?:test|spec))\.\w+$|[a-z0-9]Test(?:s|Case)?\.\w+$"
+    r"|(?:^|/)Test[A-Z]\w*\.(?:java|kt|scala)$"
 )
 _DOCS_PATH = re.compile(r"(?:^|/)(?:readme|licen[cs]e|copying|authors|changelog|changes|contributing|news|todo)(?:[.-][^/]*)?$")
 _CONFIG_NAME = re.compile(
@@ -120,15 +138,15 @@ _CONFIG_NAME = re.compile(
 )
 
 
-def language_of(path: str, first_line: str = "") -> Language:
+def language_of(path: str, text: str = "") -> Language:
     """Return the language of a file.
 
     Parameters
     ----------
     path : str
         Its path, in POSIX form.
-    first_line : str
-        How it begins: what a script without an extension says of itself.
+    text : str
+        What is in it: a script without an extension says in its first line what it is, and a header may be C or C++.
 
     Returns
     -------
@@ -138,8 +156,10 @@ def language_of(path: str, first_line: str = "") -> Language:
     name = path[path.rfind("/") + 1 :].lower()
     stem, dot, extension = name.rpartition(".")
     found = _BY_NAME.get(name) or (_BY_EXTENSION.get(extension) if dot else None)
-    if found is None and first_line.startswith("#!"):
-        interpreter = _INTERPRETER.match(first_line)
+    if dot and extension == "h" and _CPP_ONLY.search(_NOT_FOR_C.sub("", text)):
+        return _CPP
+    if found is None and text.startswith("#!"):
+        interpreter = _INTERPRETER.match(text.partition("\n")[0])
         found = _BY_INTERPRETER.get(interpreter[1].lower()) if interpreter else None
     return found or _BY_NAME.get(stem) or PLAIN_TEXT
 

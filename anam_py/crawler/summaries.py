@@ -10,8 +10,11 @@ _MAX_READ = 4000
 
 _OPENING_QUOTES = re.compile(r"[A-Za-z]*(\"{3}|'{3}|\"|')")
 _COMMENT_MARKS = re.compile(r"^[ \t]*(?:/\*+!?|\*+/|\*+(?!/)|//+!?|#+:?|--+)[ \t]?|[ \t]*\*+/[ \t]*$", re.MULTILINE)
+_BRIEF = re.compile(r"^[ \t]*[@\\]brief\b", re.MULTILINE)
 _RULE = re.compile(r"^[\W_]*$")
-_LEGAL = re.compile(r"copyright|licen[cs]e|eslint|jshint|istanbul|prettier|@flow|use strict|coding[:=]|^!", re.IGNORECASE)
+_LEGAL = re.compile(
+    r"copyright|licen[cs]e|eslint|jshint|istanbul|prettier|@flow|use strict|coding[:=]|^!|^go:\w|^\+build", re.IGNORECASE
+)
 
 
 def string_summary(literal: str) -> str:
@@ -25,7 +28,7 @@ def string_summary(literal: str) -> str:
 
 def comment_summary(comment: str) -> str:
     """Return the first paragraph of a comment, given with its marks; nothing for a licence or an instruction to a tool."""
-    lines = _COMMENT_MARKS.sub("", comment[:_MAX_READ]).splitlines()
+    lines = _BRIEF.sub("", _COMMENT_MARKS.sub("", comment[:_MAX_READ])).splitlines()
     summary = _first_paragraph(lines)
     return "" if _LEGAL.search(summary) else summary
 
@@ -33,7 +36,7 @@ def comment_summary(comment: str) -> str:
 def _first_paragraph(lines: list[str]) -> str:
     paragraph: list[str] = []
     for line in map(str.strip, lines):
-        if line.startswith("@") or _RULE.match(line):  # a tag (@param), a ruler (-----) or an empty line
+        if line.startswith(("@", "\\", "<p>")) or _RULE.match(line):  # a tag (@param), a ruler (-----) or an empty line
             if paragraph:
                 break
             continue

@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from anam_py.exceptions import HTMError
-from anam_py.store import derivations, files, maintenance, recovery
+from anam_py.store import chain, derivations, files, maintenance, recovery
 from anam_py.store.catalog import Catalog
 from anam_py.store.engine import Engine, ReadingEngine
 from anam_py.store.rows import Segment
 from anam_py.store.segment import shard_folder
 
-AUDIT = "audit.jsonl"
 # Takes how much is done, how much there is, and what is being worked on.
 Progress = Callable[[int, int, str], object]
 
@@ -105,9 +104,9 @@ def _copy_moment(engine: Engine, folder: Path, *, link: bool, progress: Progress
                     ) from error
     _forget_codes(catalog)
     _sync(catalog)
-    # After the catalog, which knows how far the log must reach at least.
-    with contextlib.suppress(FileNotFoundError), (engine.folder / AUDIT).open("rb") as log:
-        files.write_file(folder / AUDIT, _read(log))
+    # After the catalog, which knows how far the log must reach at least; without a last line that is being written.
+    with contextlib.suppress(FileNotFoundError), chain.opened(engine.folder / chain.FILE) as log:
+        files.write_file(folder / chain.FILE, _first_of(log, chain.whole_bytes(log)))
 
 
 def _forget_codes(path: Path) -> None:
@@ -189,6 +188,15 @@ def _read(file: BinaryIO) -> Iterator[bytes]:
         if not part:
             return
         yield part
+
+
+def _first_of(file: BinaryIO, count: int) -> Iterator[bytes]:
+    file.seek(0)
+    for part in _read(file):
+        yield part[:count]
+        count -= len(part)
+        if count <= 0:
+            return
 
 
 def _sync(path: Path) -> None:

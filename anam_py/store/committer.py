@@ -9,6 +9,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
 from anam_py.exceptions import HTMError
@@ -63,10 +64,13 @@ class Committer(Engine):
 
     def run(self, function: Callable[[], T]) -> T:
         """Return ``function()``, called in the writer thread between two commits."""
+        return self.later(function).result()
+
+    def later(self, function: Callable[[], T]) -> Future[T]:
+        """Have the writer thread call a function between two commits; returns what waits for the result."""
         job = Job(function)
         self._submit(job)
-        result: T = job.future.result()
-        return result
+        return job.future
 
     def require_sound(self) -> None:
         """Raise HTMError once a sync has failed: nothing is tried again then."""

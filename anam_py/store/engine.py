@@ -74,6 +74,11 @@ class Engine:
         """Return the latest committed moment."""
         raise NotImplementedError
 
+    def meta(self) -> dict[str, str]:
+        """Return what the catalog says of the store at this moment."""
+        with self.catalog.reading() as reader:
+            return reader.meta()
+
     def consistent(self, work: Callable[[Snapshot, Reader], T]) -> T:
         """Return ``work(snapshot, reader)``, run again while it raises `Moved`."""
         for _ in range(_ATTEMPTS):

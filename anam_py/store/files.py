@@ -109,6 +109,38 @@ def write_file(path: Path, parts: Iterable[bytes | memoryview], mode: int = 0o60
         raise
 
 
+def append(path: Path, part: bytes) -> None:
+    """Write `part` to the end of a file, which is created if it is missing, and sync it.
+
+    Raises
+    ------
+    SyncError
+        If the operating system could not sync the file or its folder.
+    HTMError
+        If the file could not be written; some of it may have been.
+    """
+    is_new = not path.exists()
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | _BINARY | _NO_LINK, 0o600)
+        try:
+            _write_all(descriptor, part)
+            sync(descriptor, path)
+        finally:
+            os.close(descriptor)
+        if is_new:
+            sync_folder(path.parent)
+    except OSError as error:
+        raise translated(path, "write", error) from error
+
+
+def cut(path: Path, size: int) -> None:
+    """Leave only the first `size` bytes of a file."""
+    try:
+        os.truncate(path, size)
+    except OSError as error:
+        raise translated(path, "shorten", error) from error
+
+
 def sync(descriptor: int, path: Path) -> None:
     """Sync an open file; SyncError names `path` when that fails."""
     try:
@@ -157,6 +189,7 @@ def remove(path: Path) -> bool:
 
 
 _BINARY = getattr(os, "O_BINARY", 0)
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 
 
 def _write_all(descriptor: int, part: bytes | memoryview) -> None:

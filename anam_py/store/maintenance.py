@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from anam_py.exceptions import HTMError
-from anam_py.store import advice, derivations, evidence, recovery, text, wal
+from anam_py.store import advice, chain, derivations, evidence, recovery, text, wal
 from anam_py.store.batch import shard_of
 from anam_py.store.engine import Engine, ReadingEngine
 from anam_py.store.loader import Structure
@@ -41,6 +41,7 @@ def verify(engine: Engine, *, deep: bool = True) -> list[Problem]:
     """
     engine.check_usable()
     orphans = [Problem("warning", path, "the catalog does not list it") for path in engine.orphans()]
+    audit = list(audit_problems(engine, deep=deep))  # not of that moment: a log is compared with its head of now
     with engine.moment() as (snapshot, reader):
         return [
             *_told(_catalog_problems(reader, deep=deep)),
@@ -48,7 +49,16 @@ def verify(engine: Engine, *, deep: bool = True) -> list[Problem]:
             *_told(_codes_problems(engine, reader, snapshot, deep=deep)),
             *_told(_row_problems(reader, snapshot, engine.marker.shards, deep=deep)),
             *orphans,
+            *audit,
         ]
+
+
+def audit_problems(engine: Engine, *, deep: bool = True) -> Iterator[Problem]:
+    """Yield what is wrong with the audit log."""
+    try:
+        yield from chain.verify(engine.folder / chain.FILE, engine.meta, deep=deep)
+    except HTMError as error:
+        yield Problem("error", chain.FILE, str(error))
 
 
 def verify_folder(folder: Path, *, deep: bool = True, resting: bool) -> list[Problem]:

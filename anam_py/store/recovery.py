@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from anam_py.exceptions import HTMError
-from anam_py.store import derivations, files, text
+from anam_py.store import chain, derivations, files, text
 from anam_py.store.advice import REPAIR
 from anam_py.store.catalog import Catalog
 from anam_py.store.rows import CODES_NAME, SEGMENT_NAME, Segment
@@ -209,8 +209,9 @@ def tidy(folder: Path, writer: Writer) -> list[str]:
             path.replace(target)
             files.sync_folder(quarantine)
             set_aside.append(target.name)
-    for path in folder.glob(f"{MARKER}{files.TEMPORARY}*"):
-        files.remove(path)
+    for name in (MARKER, chain.FILE):
+        for path in folder.glob(f"{name}{files.TEMPORARY}*"):
+            files.remove(path)
     for path in folder.glob(f"{BENCHMARK}*"):
         shutil.rmtree(path, ignore_errors=True)
     if writer.meta().get("lexemes") != text.LEXEMES:

@@ -13,15 +13,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from anam_py.exceptions import HTMError
-from anam_py.store import derivations, evidence, files, identity, maintenance, recovery
+from anam_py.store import chain, derivations, evidence, files, identity, maintenance, recovery
 from anam_py.store.catalog import Catalog
 from anam_py.store.engine import ReadingEngine
 from anam_py.store.fragments import copy_readable
 from anam_py.store.lock import StoreLock
 from anam_py.store.rebuild import Rebuild, Rebuilt
+from anam_py.store.recorder import Journal
 from anam_py.store.recovery import Marker
 from anam_py.store.reports import Repair
 from anam_py.store.salvage import SalvagedCatalog, salvaged
+from anam_py.store.tables import Writer
 
 
 def repair(folder: Path) -> Repair:
@@ -69,15 +71,16 @@ class _Repairing:
             self._actions.append("finished the repair that was interrupted")
         log_is_empty = recovery.log_is_empty(self._folder)
         found = maintenance.verify_folder(self._folder, resting=True)
-        others = [problem for problem in found if not maintenance.is_of_codes(problem.where)]
+        others = [problem for problem in found if not maintenance.is_of_codes(problem.where) and problem.where != chain.FILE]
         if any(problem.severity == "error" for problem in others):
             rebuilt = self._rebuild(log_is_empty=log_is_empty)
         else:  # what a crash has left at most
             rebuilt = Rebuilt(Path(), 0, 0, [self._folder / problem.where for problem in others], [])
-            if len(others) < len(found):
+            if any(maintenance.is_of_codes(problem.where) for problem in found):
                 self._forget_codes()
         set_aside = [self._set_aside(path) for path in rebuilt.set_aside]
         self._remove_codes()
+        self._mend_audit_log()
         if left := maintenance.verify_folder(self._folder, resting=True):
             problems = "; ".join(f"{where}: {what}" for _, where, what in left[:10])
             raise HTMError(f"{str(self._folder)!r} could not be repaired, {len(left)} problems are left: {problems}")
@@ -97,12 +100,16 @@ class _Repairing:
 
     def _forget_codes(self) -> None:
         """Have the catalog list none, nor by which plan to make them."""
+        with self._writing() as writer, writer.transaction():
+            derivations.clear(writer)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[Writer]:
+        """Give a connection that writes the catalog."""
         catalog = Catalog(self._folder / recovery.CATALOG)
         try:
             with catalog.translating():
-                writer = catalog.open_writer("full")
-                with writer.transaction():
-                    derivations.clear(writer)
+                yield catalog.open_writer("full")
         finally:
             catalog.close()
 
@@ -114,6 +121,15 @@ class _Repairing:
             files.remove(self._folder / path)
         if unlisted:
             self._actions.append(f"removed {len(unlisted)} files of codes, which are made anew")
+
+    # ---- the audit log ----
+
+    def _mend_audit_log(self) -> None:
+        with contextlib.closing(ReadingEngine(self._folder)) as engine:
+            has_problems = any(maintenance.audit_problems(engine))
+        if has_problems:
+            with self._writing() as writer:
+                self._actions.append(Journal(self._folder, writer).mend())
 
     # ---- a new catalog ----
 

@@ -22,10 +22,13 @@ from anam_py.store.coding import Coder
 from anam_py.store.committer import Committer
 from anam_py.store.jobs import BULK_ROWS, Job, Write
 from anam_py.store.lock import StoreLock
+from anam_py.store.recorder import Journal, Recorder
 from anam_py.store.rows import Entry, Segment
 from anam_py.store.segment import MappedSegment
 from anam_py.store.sidecar import Rotation, Sidecar
 from anam_py.store.snapshot import A, Block, PendingRows, SegmentBlock, Snapshot
+from anam_py.store.sqlite import CatalogSyncError
+from anam_py.store.tables import Writer
 from anam_py.store.threads import Beside, interpreter_ends
 
 log = logging.getLogger("anam_py.store")
@@ -64,6 +67,7 @@ class WritingEngine(Committer):
                     if set_aside := recovery.tidy(folder, writer):
                         log.warning("set aside in quarantine: %s", ", ".join(set_aside))
                     super().__init__(folder, marker, catalog, writer)
+                    self.recorder = self._open_audit_log(writer)
                     self._drop_unusable_codes()
                     self._next_id = self._writer.last_id() + 1
                     self.purging = np.array(self._writer.purged(), np.int64)
@@ -91,6 +95,17 @@ class WritingEngine(Committer):
             self._merger.wake()
         for block in self._snapshot.missing:
             log.error("segment %s is not readable: %s", block[0].name, block[1])
+
+    def _open_audit_log(self, writer: Writer) -> Recorder:
+        journal = Journal(self.folder, writer)
+        try:
+            if set_aside := journal.settle():
+                log.warning("set aside in quarantine: %s", set_aside)
+        except (files.SyncError, CatalogSyncError):
+            raise
+        except HTMError as error:  # the rest of the store is none the worse for it
+            log.warning("%s", error)
+        return Recorder(self, journal)
 
     def _drop_unusable_codes(self) -> None:
         """Have the catalog list only what can be used: the rest is made anew, or was too small to be."""

@@ -171,6 +171,10 @@ def test_typescript_symbols() -> None:
     assert symbols[-1].complexity == 2
 
 
+def test_a_method_may_be_called_like_a_statement() -> None:
+    assert [symbol.name for symbol in parse("class A { catch() {} }", "javascript").symbols] == ["A", "A.catch"]
+
+
 def test_no_symbols_in_nothing() -> None:
     assert parse("", "python") == Syntax()
 

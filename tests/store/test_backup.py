@@ -21,7 +21,7 @@ from remote import Remote
 from stores import V, W, contents, rows, segment_files
 
 from anam_py.exceptions import HTMError, ValidationError
-from anam_py.store import HTMCore, jobs, merge, tables, writer
+from anam_py.store import AuditLog, HTMCore, jobs, merge, tables, writer
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_a_backup_holds_what_the_store_needs_and_nothing_else(filled: HTMCore, t
     (path / "quarantine/old.h5").write_bytes(b"set aside")
     (path / "shard-0000/seg-7-01234567.codes-1.h5").write_bytes(b"derived")
     (path / "notes.txt").write_text("somebody's")
-    (path / "audit.jsonl").write_text('{"a": 1}\n{"b": 2}\n')
+    AuditLog(filled).append({"kind": "test"}).result()
     filled.backup(tmp_path / "backup")
     found = all_files(tmp_path / "backup")
     assert found.keys() == expected
@@ -266,7 +266,7 @@ def test_a_backup_during_writes_is_one_moment_of_them(store: HTMCore, tmp_path: 
 
 WRITING = """
 import itertools, random, sys
-from anam_py.store import HTMCore, jobs, writer
+from anam_py.store import AuditLog, HTMCore, jobs, writer
 from test_backup import moments
 writer._FLUSH_ROWS, jobs.BULK_ROWS = 8, 20
 with HTMCore(sys.argv[1]) as htm:
@@ -469,7 +469,7 @@ def test_a_full_disk_leaves_nothing_of_a_backup(filled: HTMCore, tmp_path: Path,
 LIMITED = """
 import resource, sys
 from anam_py.exceptions import HTMError
-from anam_py.store import HTMCore
+from anam_py.store import AuditLog, HTMCore
 with HTMCore(sys.argv[1], read_only=True) as htm:
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
     try:

@@ -1,6 +1,7 @@
 """Real usage that must type-check; mypy reads this file, nothing runs it."""
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,23 @@ import numpy as np
 import numpy.typing as npt
 
 import anam_py
-from anam_py import CodeBaseCrawler, HTMCore, ValidationError, configure_ffi, diff_ops, exceptions, get_ffi_config, show_versions
+from anam_py import (
+    AxiomValidator,
+    CodeBaseCrawler,
+    HTMCore,
+    MultiAgentOrchestrator,
+    ValidationError,
+    calculate_resonance_score,
+    configure_ffi,
+    diff_ops,
+    exceptions,
+    get_ffi_config,
+    show_versions,
+    validate_nam_compliance,
+)
 from anam_py.embedding import Embedder, default_embedder
+from anam_py.kernels import EthicalGate, ResonanceKernel
+from anam_py.orchestrator import Context
 
 version: str = anam_py.__version__
 configure_ffi({"thread_pool_size": 8, "log_level": "INFO"})
@@ -53,6 +69,31 @@ def crawl(htm: HTMCore, root: str) -> None:
     print(results)
     for hit in crawler.search("parse command line arguments", limit=3):
         print(hit.path, hit.start_line, hit.score)
+
+
+def judge(action: npt.NDArray[np.float64]) -> bool:
+    validator = AxiomValidator()
+    result: dict[str, Any] = validator.validate_axiom("AX_NO_HARM", ["AX_LOVE_FORCE"])
+    names: list[str] = validator.recommend_axioms("ethical decision making")
+    resonance: float = validator.calculate_resonance(names)
+    valid, tension = EthicalGate(tension_threshold=0.35).validate(action)
+    score = calculate_resonance_score(vectors, ResonanceKernel(n_harmonics=8), 1.0)
+    print(f"{score.value:.3f}", result["is_valid"], validator.assess("deletes a file").verdict)
+    return valid and validate_nam_compliance(resonance, tension)
+
+
+def count(task: Mapping[str, Any], context: Context) -> int:
+    return len(task["files"]) + context.attempt
+
+
+async def coordinate(htm: HTMCore) -> list[str]:
+    async with MultiAgentOrchestrator(htm, retries=2, attempt_timeout=10) as orchestrator:
+        orchestrator.add_agent("analyzer", ["code_analysis", "counting"], handlers={"counting": count}, max_concurrency=2)
+        task = {"type": "code_review", "files": ["src/main.py"], "requirements": ["security_check"]}
+        result: dict[str, Any] = await orchestrator.coordinate_task(task, ["code_analysis", "counting"], timeout=60)
+        print(result["success"], orchestrator.get_agent_status()["analyzer"]["state"])
+        agents: list[str] = result["agents_involved"]
+        return agents
 
 
 try:
