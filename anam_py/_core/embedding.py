@@ -29,7 +29,7 @@ class StaticModel(NamedTuple):
     seeds : uint64 ndarray of shape (n_words,)
         What the signs of each word come from; of a word without a row of its own it is its hash.
     weights : float64 ndarray of shape (2, n_rows)
-        From 0 to 512; one row a block.
+        From 0 to 1; one row a block.
     places : float64 ndarray of shape (2, 6)
     saturations : float64 ndarray of shape (2,)
     lengths : float64 ndarray of shape (2,)

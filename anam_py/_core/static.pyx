@@ -400,7 +400,7 @@ def embed_texts(
     vocabulary : Vocabulary
     table : int8 memoryview of shape (n_rows, n_learned)
     seeds : uint64 memoryview of shape (n_words,)
-    weights : float64 memoryview of shape (2, n_rows), each in [0, 512)
+    weights : float64 memoryview of shape (2, n_rows), from 0 to 1
     places : float64 memoryview of shape (2, N_PLACES), positive
     saturations, lengths : float64 memoryview of shape (2,), positive
     out : float32 memoryview of shape (n, D), n > 0; D - n_learned is a multiple of 8
