@@ -6,6 +6,8 @@ VENV        ?= .venv
 PYTESTFLAGS ?= -n auto --dist loadscope
 ASVFLAGS    ?=
 PEERSFLAGS  ?=
+TRAINFLAGS  ?=
+EVALFLAGS   ?=
 SEARCHFLAGS ?= --markdown build/peers/search.md --json build/peers/search.json --plot build/peers/search.svg
 
 BIN    := $(VENV)/bin
@@ -13,7 +15,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 PIP    := PIP_BUILD_CONSTRAINT=constraints.txt $(BIN)/python -m pip --disable-pip-version-check install --quiet
 BUILD  := setup.py pyproject.toml constraints.txt $(wildcard anam_py/_core/*.pyx anam_py/_core/*.pxd anam_py/_core/*.h)
 
-.PHONY: demo test soak lint sanitize bench peers clean
+.PHONY: demo test soak lint sanitize bench peers train eval clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.test
@@ -48,6 +50,14 @@ peers:
 	.venv-peers/bin/python asv_benchmarks/peers/store.py $(PEERSFLAGS)
 	.venv-peers/bin/python asv_benchmarks/peers/search.py $(SEARCHFLAGS)
 	.venv-peers/bin/python asv_benchmarks/peers/scan.py
+
+# The built-in embedder: training/README.md. Nothing that is installed, and no test, needs either.
+train: $(VENV)/.test
+	$(PIP) --constraint constraints.txt --editable '.[torch]'
+	$(BIN)/python training/train.py $(TRAINFLAGS)
+
+eval: $(VENV)/.test
+	$(BIN)/python training/evaluate.py $(EVALFLAGS)
 
 clean:
 	rm -rf build dist .venv .venv-* *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .asv asv_benchmarks/.asv

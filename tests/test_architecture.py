@@ -22,7 +22,7 @@ ROOMS: dict[str, set[str]] = {
     "_executor": {"config"},
     "_versions": {"", "_core", "config"},
     "store": {"exceptions", "config", "_core", "_profiling", "_json", "_masking", "_validation", "_executor"},
-    "embedding": {"exceptions", "_core", "_validation"},
+    "embedding": {"exceptions", "config", "_core", "_validation"},
     "gate": {"exceptions", "_validation"},
     "kernels": {"exceptions", "_core", "_validation", "gate"},
     "axioms": {"exceptions", "_validation", "gate"},

@@ -11,6 +11,8 @@ number of threads. Its arguments have been validated (``anam_py._validation``).
     mean_field, resonance ─► resonance.pyx
     unit_sum, weighted_sum, dots ─► sums.pyx
     subtokens, lexemes, hash_tokens ─► tokens.pyx
+    embed_static ─► embedding.py ─► static.pyx ──► tokens.pyx
+    features, Vocabulary ───► static.pyx (what a static model is trained on)
     row_crcs ──────────────► checksum.pyx
 """
 
@@ -21,10 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anam_py._core.codes import Codes, Plan, code_layout, encode
+from anam_py._core.embedding import StaticModel, embed_static
 from anam_py._core.loading import checksum as _checksum
 from anam_py._core.loading import resonance as _resonance
 from anam_py._core.loading import scan as _scan
 from anam_py._core.loading import simd as _simd
+from anam_py._core.loading import static as _static
 from anam_py._core.loading import sums as _sums
 from anam_py._core.loading import tokens as _tokens
 from anam_py._core.planning import choose_plan
@@ -39,11 +43,15 @@ __all__ = [
     "Levels",
     "Plan",
     "Rows",
+    "StaticModel",
+    "Vocabulary",
     "choose_plan",
     "code_layout",
     "dots",
     "effective_threads",
+    "embed_static",
     "encode",
+    "features",
     "hash_tokens",
     "lexemes",
     "mean_field",
@@ -66,6 +74,8 @@ OPENMP: bool = _scan.OPENMP
 # Whether a search by codes is faster than one without: portable C takes longer to unpack them than memory to bring the rows.
 CODES_PAY: bool = _simd.simd_level() != "portable"
 
+Vocabulary = _static.Vocabulary
+features = _static.features
 simd_level = _simd.simd_level
 simd_levels = _simd.simd_levels
 

@@ -29,9 +29,7 @@ cdef extern from "Python.h" nogil:
     uint32_t Py_UNICODE_TOLOWER(uint32_t character)
 
 cdef enum:
-    MAX_WORD = 64           # bytes at which a word is cut
     MAX_COMPOUND = 256      # bytes above which an identifier is not kept whole
-    MAX_CHARACTER = 4       # bytes of UTF-8
     N_POSITIONS = 4         # components that a word adds to
     WEIGHT_BITS = 20        # of the fraction of a weight
     N_WEIGHTS = 1024        # that are kept in a table
@@ -41,18 +39,6 @@ cdef enum:
 
 cdef enum Kind:
     SEPARATOR, UNDERSCORE, DIGIT, SMALL, CAPITAL
-
-cdef struct Text:
-    int kind
-    const void *data
-    Py_ssize_t length
-
-cdef struct Word:
-    uint8_t[MAX_WORD + MAX_CHARACTER] byte      # lower-cased UTF-8
-    Py_ssize_t size
-    Py_ssize_t first                            # positions in the text
-    Py_ssize_t end
-    bint opens                                  # an identifier
 
 
 cdef Text text_of(str text):
@@ -205,20 +191,25 @@ cdef struct Slot:
     uint32_t count
 
 
-cdef inline uint64_t mixed(uint64_t x) noexcept nogil:
+cdef uint64_t mixed(uint64_t x) noexcept nogil:
     """Spread every bit over all (the finaliser of SplitMix64)."""
     x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9u
     x = (x ^ x >> 27) * 0x94D049BB133111EBu
     return x ^ x >> 31
 
 
-cdef inline uint64_t hash_of(const Word *word) noexcept nogil:
-    """Hash the bytes of a word (FNV-1a, 64 bits)."""
+cdef uint64_t hash_of_bytes(const uint8_t *byte, Py_ssize_t size) noexcept nogil:
+    """Hash bytes (FNV-1a, 64 bits)."""
     cdef uint64_t value = 0xCBF29CE484222325u
     cdef Py_ssize_t i
-    for i in range(word.size):
-        value = (value ^ word.byte[i]) * 0x100000001B3u
+    for i in range(size):
+        value = (value ^ byte[i]) * 0x100000001B3u
     return mixed(value)
+
+
+cdef uint64_t hash_of(const Word *word) noexcept nogil:
+    """Hash the bytes of a word."""
+    return hash_of_bytes(word.byte, word.size)
 
 
 cdef int64_t weight_of(uint32_t count) noexcept nogil:

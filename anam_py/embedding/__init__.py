@@ -1,17 +1,19 @@
-"""From text to vectors: the protocol of an embedder, and the one that is built in.
+"""From text to vectors: the protocol of an embedder, and the two that are built in.
 
 ::
 
-    crawler ──► Embedder (protocol.py) ◄── HashingEmbedder (hashing.py) ──► terms.py ──► _core
+    crawler ──► Embedder (protocol.py) ◄─┬─ StaticEmbedder (static.py, its model in static.npz) ──────► _core
+                                         └─ HashingEmbedder (hashing.py) ──► terms.py ────────────────► _core
 """
 
 from anam_py.embedding.hashing import HashingEmbedder
 from anam_py.embedding.protocol import Embedder
+from anam_py.embedding.static import StaticEmbedder
 from anam_py.embedding.terms import terms_of
 
-__all__ = ["Embedder", "HashingEmbedder", "default_embedder", "terms_of"]
+__all__ = ["Embedder", "HashingEmbedder", "StaticEmbedder", "default_embedder", "terms_of"]
 
-_DEFAULT = HashingEmbedder()
+_DEFAULT = StaticEmbedder()
 
 
 def default_embedder() -> Embedder:

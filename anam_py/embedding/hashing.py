@@ -1,4 +1,4 @@
-"""The built-in embedder: a signed sum of hashed terms. It has nothing to learn, to load or to go out of date."""
+"""The embedder that knows words alone: a signed sum of hashed terms, with nothing to learn, to load or to go out of date."""
 
 from collections.abc import Sequence
 
@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from anam_py import _core
+from anam_py.embedding.arguments import check_texts
 from anam_py.embedding.protocol import Kind
 from anam_py.embedding.terms import terms_of
-from anam_py.exceptions import ValidationError
 
 __all__ = ["HashingEmbedder"]
 
@@ -41,8 +41,5 @@ class HashingEmbedder:
         ValidationError
             If `texts` is not a sequence of str, or `kind` is not one of the two.
         """
-        if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
-            raise ValidationError(f"texts must be a sequence of str, got {type(texts).__name__}: write [text] for a single one")
-        if kind not in ("document", "query"):
-            raise ValidationError(f"kind must be 'document' or 'query', got {kind!r}")
-        return _core.hash_tokens([" ".join(terms_of(text)) for text in texts], self.dimension)
+        checked = check_texts(texts, kind)
+        return _core.hash_tokens([" ".join(terms_of(text)) for text in checked], self.dimension)

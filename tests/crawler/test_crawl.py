@@ -94,7 +94,7 @@ def test_each_file_is_given_by_path_with_content_metadata_and_embedding(tree: Pa
         "doc": "Greets.",
         "encoding": "utf-8",
         "notes": [],
-        "embedder": "hash-1",
+        "embedder": default_embedder().name,
     }
 
 
@@ -129,7 +129,7 @@ def test_symbols_are_entries_of_themselves(tree: Path, htm: HTMCore, crawler: Co
         "signature": "def greet(self, name)",
         "doc": "Say hello.",
         "complexity": 2,
-        "embedder": "hash-1",
+        "embedder": default_embedder().name,
     }
     assert htm.get_text("b.py::main#2") == "def main():\n    again()"
     assert htm.get_text("b.py::Greeter") == "class Greeter:\n    def greet(self, name):"

@@ -39,7 +39,7 @@ def indexed(tree: Path, htm: HTMCore) -> HTMCore:
 
 def test_another_embedder_is_refused(indexed: HTMCore) -> None:
     crawler = CodeBaseCrawler(indexed, embedder=Reversed())
-    message = r"was indexed with embedder 'hash-1', this crawler has 'reversed-1'.*call reembed\(\)"
+    message = rf"was indexed with embedder '{default_embedder().name}', this crawler has 'reversed-1'.*call reembed\(\)"
     with pytest.raises(CrawlerError, match=message):
         crawler.crawl_directory(".")
     for mode in ("hybrid", "semantic"):

@@ -75,7 +75,7 @@ def test_nothing_is_found_in_nothing_and_for_no_words(mode: str, tree: Path, cra
     crawler.index(".")
     for text in ("", "  ", "()", "the"):
         found = crawler.search(text, mode=mode)  # type: ignore[arg-type]
-        assert found == [] or (text == "the" and mode != "semantic")
+        assert found == [] or text == "the"
 
 
 @pytest.mark.parametrize(
