@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from anam_py.kernels import EthicalGate, HarmonicKernel, ResonanceKernel, calculate_resonance_score, validate_nam_compliance
+from anam_py import kernels
 
 from .common import SIZES, VectorBenchmark
 
@@ -32,7 +32,7 @@ class Resonance(VectorBenchmark):
         torch.set_num_threads(threads)
         self.rows = torch.from_numpy(self.load(rows))
         self.trained = self.rows.clone().requires_grad_()
-        self.kernel = ResonanceKernel()
+        self.kernel = kernels.ResonanceKernel()
 
     def time_resonance(self, rows: int, threads: int) -> None:
         self.kernel(self.rows, 1.0)
@@ -51,7 +51,7 @@ class Few(VectorBenchmark):
     def setup(self) -> None:
         torch = needs_torch()
         self.rows = torch.from_numpy(self.queries(32))
-        self.resonance, self.harmonic = ResonanceKernel(), HarmonicKernel(seed=0)
+        self.resonance, self.harmonic = kernels.ResonanceKernel(), kernels.HarmonicKernel(seed=0)
 
     def time_resonance(self) -> None:
         self.resonance(self.rows, 1.0)
@@ -60,14 +60,14 @@ class Few(VectorBenchmark):
         self.harmonic(self.rows, 1.0)
 
     def time_score(self) -> None:
-        calculate_resonance_score(self.rows, self.resonance, 1.0)
+        kernels.calculate_resonance_score(self.rows, self.resonance, 1.0)
 
 
 class Gate:
     """Decisions without torch."""
 
     def setup(self) -> None:
-        self.gate = EthicalGate()
+        self.gate = kernels.EthicalGate()
         self.few = [0.1, 0.2, -0.05, 0.15]
         self.many = VectorBenchmark.query()
 
@@ -78,4 +78,4 @@ class Gate:
         self.gate.validate(self.many)
 
     def time_compliance(self) -> None:
-        validate_nam_compliance(0.5, 0.3)
+        kernels.validate_nam_compliance(0.5, 0.3)
