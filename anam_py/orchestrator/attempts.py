@@ -19,6 +19,7 @@ from anam_py.orchestrator.context import Context, Handler
 from anam_py.orchestrator.ends import Ended, error_of
 from anam_py.orchestrator.processes import Child
 from anam_py.orchestrator.slots import Claim
+from anam_py.orchestrator.turns import prompt_turns
 
 __all__ = ["Work", "begin", "in_thread", "way_of"]
 
@@ -104,8 +105,12 @@ async def _awaited(handler: Handler, task: Mapping[str, Any], context: Context) 
 def in_thread(handler: Handler, task: Mapping[str, Any], context: Context, on_end: Callable[[], object]) -> Work:
     """Start a function in a thread of its own, for which an interpreter that ends does not wait."""
     seen = contextvars.copy_context()
-    ended = _beside(lambda: Ended.returned(_no_coroutine(seen.run(handler, task, context))), context, on_end)
-    return Work(ended, context.cancelled.set)
+
+    def run() -> Ended:
+        with prompt_turns:
+            return Ended.returned(_no_coroutine(seen.run(handler, task, context)))
+
+    return Work(_beside(run, context, on_end), context.cancelled.set)
 
 
 def _no_coroutine(value: object) -> object:

@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import functools
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -86,6 +87,18 @@ async def test_sync_handlers_go_on_in_as_many_threads_as_are_configured(make: Ma
     results = await asyncio.gather(*(orchestrator.coordinate_task(TASK, ["a"]) for _ in range(9)))
     assert all(result["success"] for result in results)
     assert max(most) <= 3
+
+
+async def test_the_interpreter_switches_threads_as_before_when_handlers_have_ended(make: Make) -> None:
+    before = sys.getswitchinterval()
+    orchestrator = make()
+    handler = {"a": lambda task, context: sys.getswitchinterval()}
+    orchestrator.add_agent("agent", ["a"], handlers=handler, max_concurrency=4)
+    results = await asyncio.gather(*(orchestrator.coordinate_task(TASK, ["a"]) for _ in range(8)))
+    assert {result["results"]["a"] for result in results} == {min(before, 0.001)}
+    while handlers.threads():
+        await asyncio.sleep(0)
+    assert sys.getswitchinterval() == before
 
 
 async def test_an_agent_makes_no_more_attempts_at_a_time_than_it_was_given(make: Make) -> None:
