@@ -210,8 +210,9 @@ def matching(engine: Engine, query: str, limit: int, scope: Scope) -> list[Hit]:
     """Return the entries whose key and text match the words of a query best, by BM25."""
 
     def work(snapshot: Snapshot, reader: Reader) -> list[Hit]:
+        generation = engine.cache.generation
         with reader.frozen():
-            return _records(engine, reader, snapshot, _lexical(reader, snapshot, query, limit, scope), limit)
+            return _records(engine, reader, snapshot, _lexical(reader, snapshot, query, limit, scope), limit, generation)
 
     return engine.consistent(work)
 
@@ -233,6 +234,7 @@ def hybrid(
 
     def work(snapshot: Snapshot, reader: Reader) -> list[Hit]:
         chosen = scope.of(snapshot, reader, engine.scopes)
+        generation = engine.cache.generation
         with reader.frozen():
             if reader.newest_id() > snapshot.last_id and not snapshot.missing:
                 raise Moved  # one that is new might be found by its words only, and another not at all
@@ -247,7 +249,7 @@ def hybrid(
             semantic = _scaled(_core.scores(np.stack([_vector(snapshot, entries[i]) for i in ids]), vector))
             words = _scaled(np.array([lexical.get(i, 0.0) for i in ids]))
             fused = weight * semantic + (1.0 - weight) * words
-            return _records(engine, reader, snapshot, zip(ids, fused.tolist(), strict=True), limit)
+            return _records(engine, reader, snapshot, zip(ids, fused.tolist(), strict=True), limit, generation)
 
     return engine.consistent(work)
 
@@ -310,9 +312,11 @@ def hits(
     return [(stored.entry.key, score, stored.record()) for stored, score in best]
 
 
-def _records(engine: Engine, reader: Reader, snapshot: Snapshot, scored: Iterable[tuple[int, float]], limit: int) -> list[Hit]:
-    """Return the best of (id, score) pairs with their records, by (-score, key)."""
-    best = _best(engine, reader, snapshot, scored, limit)
+def _records(
+    engine: Engine, reader: Reader, snapshot: Snapshot, scored: Iterable[tuple[int, float]], limit: int, generation: int
+) -> list[Hit]:
+    """Return the best of (id, score) pairs with their records, by (-score, key); see `_read`."""
+    best = _best(engine, reader, snapshot, scored, limit, generation=generation)
     return [(stored.entry.key, score, stored.record()) for stored, score in best]
 
 
@@ -323,21 +327,28 @@ def _best(
     scored: Iterable[tuple[int, float]],
     limit: int,
     known: dict[int, Stored] | None = None,
+    generation: int | None = None,
 ) -> list[tuple[Stored, float]]:
     scores = dict(scored)
     found = {i: known[i] for i in scores if i in known} if known else {}
     if len(found) < len(scores):
-        found |= _read(engine, reader, snapshot, [i for i in scores if i not in found])
+        found |= _read(engine, reader, snapshot, [i for i in scores if i not in found], generation)
     # The order of strings is that of their UTF-8.
     best = sorted(found.values(), key=lambda stored: (-scores[stored.entry.id], stored.entry.key))
     return [(stored, scores[stored.entry.id]) for stored in best[:limit]]
 
 
-def _read(engine: Engine, reader: Reader, snapshot: Snapshot, ids: Collection[int]) -> dict[int, Stored]:
-    """Return what is stored under some ids, from the cache or read and checked together."""
+def _read(
+    engine: Engine, reader: Reader, snapshot: Snapshot, ids: Collection[int], generation: int | None = None
+) -> dict[int, Stored]:
+    """Return what is stored under some ids, from the cache or read and checked together.
+
+    Where the reader is frozen, `generation` is the cache's from before that: what it reads may have been overwritten since.
+    """
+    if generation is None:
+        generation = engine.cache.generation
     found = engine.cache.known(ids)
     missing = [i for i in ids if i not in found]
-    generation = engine.cache.generation
     for start in range(0, len(missing), _REMEMBERED):
         some = missing[start : start + _REMEMBERED]
         entries = list(reader.entries_by_id(some).values())

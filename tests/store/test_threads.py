@@ -88,6 +88,27 @@ def test_every_write_of_many_threads_is_done_once(store: HTMCore) -> None:
     assert len(store) == 9 == len(store.search_similar(V, 100))
 
 
+@pytest.mark.parametrize("hybrid", [False, True])
+def test_a_search_by_words_remembers_nothing_that_was_overwritten_meanwhile(
+    store: HTMCore, monkeypatch: pytest.MonkeyPatch, hybrid: bool
+) -> None:
+    store.store_embedding("key", V, {"n": 1}, text="word")
+    store.clear_cache()
+    lexical = queries._lexical
+
+    def slow(*arguments: Any) -> list[tuple[int, float]]:
+        found = lexical(*arguments)  # of the moment that the search goes on to read
+        together(lambda: store.store_embedding("key", W, {"n": 2}, text="word"))
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(queries, "_lexical", slow)
+        store.search_hybrid("word", V) if hybrid else store.search_text("word")
+    record = store.get_embedding("key")
+    assert record is not None
+    assert record["metadata"]["n"] == 2
+
+
 def test_a_thread_reads_what_it_has_written(store: HTMCore) -> None:
     def write(name: int) -> None:
         key = f"key {name}"
