@@ -342,9 +342,9 @@ def test_row_37_a_search_under_steady_writing_ends(store: HTMCore, monkeypatch: 
         overwrite()
         return hits(*arguments)
 
-    def slow_best(*arguments: Any) -> Any:
+    def slow_best(*arguments: Any, **keywords: Any) -> Any:
         overwrite()
-        return best(*arguments)
+        return best(*arguments, **keywords)
 
     monkeypatch.setattr(queries, "hits", slow_hits)
     assert names(store.search_similar(V)) == ["a"]
