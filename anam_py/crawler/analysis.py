@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from anam_py.crawler.languages import Language, file_type_of, language_of
 from anam_py.crawler.parse import Symbol, Syntax, parse
 from anam_py.crawler.paths import symbol_key, written
-from anam_py.crawler.reading import Content, Unindexable, decode, read
+from anam_py.crawler.reading import Unindexable, decode, read
 from anam_py.exceptions import CrawlerError
 
 __all__ = ["MAX_FILE_BYTES", "MAX_LINE_BYTES", "Analysis", "analyse", "analyse_file", "content_hash"]
@@ -71,7 +71,7 @@ def analyse_file(path: Path, max_file_bytes: int = MAX_FILE_BYTES, max_line_byte
     key = written(os.path.normpath(path))
     try:
         content = read(str(path.resolve()), max_file_bytes)
-        return key, analyse(content, key, _below_here(path), max_line_bytes)
+        return key, analyse(content.data, content.status.st_mtime, key, _below_here(path), max_line_bytes)
     except Unindexable as error:
         raise CrawlerError(f"{str(path)!r} cannot be taken in: {error}") from None
 
@@ -82,12 +82,15 @@ def _below_here(path: Path) -> str:
     return written(str(absolute.relative_to(Path.cwd()))) if absolute.is_relative_to(Path.cwd()) else written(path.name)
 
 
-def analyse(content: Content, key: str, relative: str, max_line_bytes: int) -> Analysis:
+def analyse(data: bytes, mtime: float, key: str, relative: str, max_line_bytes: int) -> Analysis:
     """Find out what there is to know of a file.
 
     Parameters
     ----------
-    content : Content
+    data : bytes
+        What is in it.
+    mtime : float
+        When it was last written, in Unix seconds.
     key : str
         The key it is stored under.
     relative : str
@@ -103,7 +106,7 @@ def analyse(content: Content, key: str, relative: str, max_line_bytes: int) -> A
     Unindexable
         If it is no text, or has too long a line.
     """
-    text, encoding, broken = decode(content.data, max_line_bytes)
+    text, encoding, broken = decode(data, max_line_bytes)
     language = language_of(relative, text)
     syntax = parse(text, language.grammar) if language.grammar else Syntax()
     lines = text.split("\n")
@@ -115,7 +118,7 @@ def analyse(content: Content, key: str, relative: str, max_line_bytes: int) -> A
         "kind": "file",
         "language": language.name,
         "file_type": str(file_type_of(relative, language, text)),
-        "size_bytes": len(content.data),
+        "size_bytes": len(data),
         "line_count": line_count,
         "blank_lines": blank,
         "comment_lines": comments,
@@ -130,8 +133,8 @@ def analyse(content: Content, key: str, relative: str, max_line_bytes: int) -> A
         "dependencies": list(syntax.imports[:_MAX_IMPORTS]),
         "doc": syntax.doc,
         "encoding": encoding,
-        "content_hash": content_hash(content.data),
-        "mtime": content.status.st_mtime,
+        "content_hash": content_hash(data),
+        "mtime": mtime,
         "notes": notes,
     }
     return Analysis(text, metadata, tuple(_keyed(key, syntax.symbols)), language.grammar)

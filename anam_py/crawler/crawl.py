@@ -1,17 +1,19 @@
 """One crawl: walk, recognise what has not changed, analyse what has, commit in batches, forget what is gone."""
 
+import contextlib
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from anam_py.crawler.analysis import Analysis, analyse, content_hash
+from anam_py.crawler.analysis import Analysis
 from anam_py.crawler.batch import Batch
 from anam_py.crawler.drafts import Draft, file_draft, symbol_drafts
 from anam_py.crawler.known import EMPTY, INDEXED, KnownFiles, skipped_row
+from anam_py.crawler.lookahead import Look, Lookahead
 from anam_py.crawler.paths import SEPARATOR, fits
-from anam_py.crawler.reading import Content, Unindexable, read
+from anam_py.crawler.reading import Content, Unindexable
 from anam_py.crawler.report import CHANGED, NEW, UNCHANGED, CrawlReport, Reason, Skip
 from anam_py.crawler.selection import Selection
 from anam_py.crawler.walk import FoundFile, Walk
@@ -97,10 +99,17 @@ class Crawl:
         self._report = report
         self._ledger = Ledger(htm)
         self._known = KnownFiles(self._ledger, request.prefix, symbols=request.symbols)
+        self._lookahead = Lookahead(
+            self._known, request.prefix, max_file_bytes=request.max_file_bytes, max_line_bytes=request.max_line_bytes
+        )
         self._batch = Batch(self._ledger, embedder)
 
     def steps(self) -> Generator[Step, None, None]:
         """Do it, file by file; whoever stops taking steps loses no more than the files that are not committed yet."""
+        with self._ledger.storing_much() if self._request.store else contextlib.nullcontext():
+            yield from self._steps()
+
+    def _steps(self) -> Generator[Step, None, None]:
         started = time.perf_counter()
         walk = Walk(self._request.root, self._request.prefix, self._request.selection, self._htm.storage_path)
         self._report.skipped, self._report.notes = walk.skipped, walk.notes
@@ -115,10 +124,11 @@ class Crawl:
             self._pass_over(skip)
             if self._batch.full:
                 yield Step(0, len(found), "", self._commit())
-        for done, file in enumerate(found, 1):
-            self._take(file)
-            yield Step(done, len(found), file.key, self._commit() if self._batch.full else [])
-            self._report.seconds = time.perf_counter() - started
+        with contextlib.closing(self._lookahead.over(found)) as looks:
+            for done, look in enumerate(looks, 1):
+                self._take(look)
+                yield Step(done, len(found), look.file.key, self._commit() if self._batch.full else [])
+                self._report.seconds = time.perf_counter() - started
         for row in self._missing(found, passed_over):
             self._forget(row)
             if self._batch.full:
@@ -129,22 +139,19 @@ class Crawl:
 
     # ---- one file ----
 
-    def _take(self, file: FoundFile) -> None:
-        row = self._known.get(file.key)
-        if row is not None and self._known.is_untouched(row, file.size, file.changed_ns) and self._recall(file, row):
-            return
-        try:
-            content = read(file.path, self._request.max_file_bytes)
-            self._report.bytes_read += len(content.data)
-            if row is not None and self._known.is_same(row, content_hash(content.data)) and self._recall(file, row, content):
+    def _take(self, look: Look) -> None:
+        file, row = look.file, look.row
+        self._report.bytes_read += len(look.content.data) if look.content else 0
+        if look.is_known and row is not None:
+            if self._recall(file, row, look.content):
                 return
-            analysis = analyse(content, file.key, file.key[len(self._request.prefix) :], self._request.max_line_bytes)
-        except Unindexable as error:
-            skip = Skip(file.key, error.reason, error.detail)
+            look = self._lookahead.anew(file)
+        if look.content is not None and isinstance(look.outcome, Analysis):
+            self._index(row, file.key, look.content, look.outcome)
+        elif isinstance(look.outcome, Unindexable):
+            skip = Skip(file.key, look.outcome.reason, look.outcome.detail)
             self._report.skipped.append(skip)
             self._pass_over(skip, file)
-        else:
-            self._index(row, file.key, content, analysis)
 
     def _recall(self, file: FoundFile, row: File, content: Content | None = None) -> bool:
         """Take a file as it is remembered; False if that does not give what is wanted."""

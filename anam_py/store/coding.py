@@ -7,7 +7,9 @@ a moment: what is merged away would have been coded in vain, and who stores want
 import logging
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,8 +35,9 @@ PLAN_ROWS = 2_048
 GROWTH = 8
 _SAMPLE_ROWS = 8_192
 QUIET_SECONDS = 0.25
-# Coding begins after so long also where things never get quiet.
+# Coding begins after so long also where things never get quiet; and where somebody wants the processors for as long as it takes.
 _PATIENCE_SECONDS = 5.0
+_HELD_OFF_SECONDS = 120.0
 
 
 def sample(snapshot: Snapshot) -> NDArray[np.float32]:
@@ -78,6 +81,7 @@ class Coder(threading.Thread):
         self._changed = threading.Condition()
         self._woken: tuple[float, float] | None = None  # when for the first time since there was quiet, and when last
         self._waiting: list[Future[None]] = []
+        self._holders = 0
         self._stopping = False
         self._rotation: Rotation | None = None
         self.error: str | None = None
@@ -88,6 +92,20 @@ class Coder(threading.Thread):
         with self._changed:
             self._woken = (self._woken[0] if self._woken else now), now
             self._changed.notify()
+
+    @contextmanager
+    def held_off(self) -> Iterator[None]:
+        """Leave the processors to whoever stores much, until the context ends; within limits, since it may be forgotten."""
+        with self._changed:
+            self._holders += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._holders -= 1
+                if self._woken:
+                    self._woken = time.monotonic(), time.monotonic()
+                self._changed.notify()
 
     def finish(self) -> None:
         """Code all segments that are to be coded; returns once that is done, or has failed."""
@@ -128,10 +146,11 @@ class Coder(threading.Thread):
                     continue
                 first, last = self._woken
                 now = time.monotonic()
-                if self._engine.is_committing:
+                if self._engine.is_committing or self._holders:
                     last = now
                     self._woken = first, last
-                seconds = min(last + QUIET_SECONDS, first + _PATIENCE_SECONDS) - now
+                patience = _HELD_OFF_SECONDS if self._holders else _PATIENCE_SECONDS
+                seconds = min(last + QUIET_SECONDS, first + patience) - now
                 if seconds <= 0:
                     break
                 self._changed.wait(seconds)

@@ -1,6 +1,7 @@
 """What the crawler knows of each file, committed together with the entries it made of it."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -47,6 +48,10 @@ class Ledger:
         """Name of the embedder whose vectors the store's crawled entries have; None before the first."""
         with self._htm._reading().catalog.reading() as reader:
             return reader.meta().get("embedder")
+
+    def storing_much(self) -> AbstractContextManager[None]:
+        """Return a context in which the store puts off what can wait until all is stored."""
+        return self._htm._writing().coder.held_off()
 
     def files(self) -> dict[str, File]:
         """Return what is known of each file, by its key."""

@@ -1,0 +1,187 @@
+"""Analysing files in other processes: a parser keeps the interpreter's lock, so that threads would take turns.
+
+::
+
+    Crawl ──► Analysts ──(thread)──► _Analyst ══ stdin, stdout: frames of marshal ══► serve()
+
+An analysis is a pure function of a file's bytes. Whatever becomes of a process, this one can do its work.
+"""
+
+import contextlib
+import marshal
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import IO, Any, NamedTuple, TypeAlias
+
+from anam_py.crawler.analysis import Analysis, analyse
+from anam_py.crawler.parse import Symbol
+from anam_py.crawler.reading import Unindexable
+from anam_py.crawler.report import Reason
+
+__all__ = ["Analysts", "Outcome", "Task", "examined"]
+
+# What a task is sent as: its fields, which marshal can write.
+_Frame: TypeAlias = Any
+
+_LENGTH_BYTES = 8
+# A child started by name and path: it must find this very package, and what it imports, and run nothing of its caller's.
+_COMMAND = (
+    "import marshal, sys; sys.path[:] = marshal.load(sys.stdin.buffer); from anam_py.crawler import analysts; analysts.serve()"
+)
+
+
+class Task(NamedTuple):
+    """A file to analyse: the arguments of `analyse`."""
+
+    data: bytes
+    mtime: float
+    key: str
+    relative: str
+    max_line_bytes: int
+
+
+Outcome: TypeAlias = Analysis | Unindexable
+
+
+def examined(task: Task) -> Outcome:
+    """Return what there is to know of a file, or why it cannot be taken in."""
+    try:
+        return analyse(*task)
+    except Unindexable as error:
+        return error
+
+
+class Analysts:
+    """Processes that analyse files; they end with `close`, or with this process.
+
+    Parameters
+    ----------
+    count : int
+        How many; they are started when there is something for them to do.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._threads = ThreadPoolExecutor(count, thread_name_prefix="anam-analyst")
+        self._own = threading.local()
+        self._analysts: list[_Analyst] = []
+        self._is_closed = False
+
+    def submit(self, tasks: Sequence[Task]) -> "Future[list[Outcome]]":
+        """Have files analysed by one process; the outcomes come in the order of the tasks."""
+        return self._threads.submit(self._examine, tasks)
+
+    def close(self) -> None:
+        """Drop what is not done, and end the processes."""
+        self._is_closed = True
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for analyst in self._analysts:
+            analyst.end()
+        self._threads.shutdown()
+
+    def _examine(self, tasks: Sequence[Task]) -> list[Outcome]:
+        if not hasattr(self._own, "analyst"):
+            self._own.analyst = _Analyst.started()
+            if self._own.analyst is not None:
+                self._analysts.append(self._own.analyst)
+        analyst: _Analyst | None = self._own.analyst
+        outcomes = None if analyst is None else analyst.examine(tasks)
+        if outcomes is None and not self._is_closed:
+            self._own.analyst = None
+            return list(map(examined, tasks))
+        return outcomes or []
+
+
+class _Analyst:
+    """One process, and the pipes to it."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", tasks: IO[bytes], outcomes: IO[bytes]) -> None:
+        self._process = process
+        self._tasks = tasks
+        self._outcomes = outcomes
+
+    @classmethod
+    def started(cls) -> "_Analyst | None":
+        """Start a process; None where none can be started that would be a Python like this one."""
+        if getattr(sys, "frozen", False) or not Path(sys.executable or "").stem.lower().startswith("python"):
+            return None
+        try:
+            process = subprocess.Popen(  # noqa: S603 - this interpreter, and code of ours
+                [sys.executable, "-I", "-c", _COMMAND],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+            )
+        except OSError:
+            return None
+        if process.stdin is None or process.stdout is None:
+            return None
+        analyst = cls(process, process.stdin, process.stdout)
+        with contextlib.suppress(OSError):
+            marshal.dump([os.path.abspath(path) for path in sys.path], process.stdin)  # noqa: PTH100 - a Path for each is slow
+        return analyst
+
+    def examine(self, tasks: Sequence[Task]) -> list[Outcome] | None:
+        """Return the outcomes of tasks; None if the process has ended."""
+        try:
+            _send(self._tasks, [tuple(task) for task in tasks])
+            frames = _receive(self._outcomes)
+        except (OSError, ValueError, EOFError):  # ValueError: it was closed
+            return None
+        return [_unpacked(frame) for frame in frames]
+
+    def end(self) -> None:
+        """End the process, whatever it is doing."""
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._tasks, self._outcomes):
+            with contextlib.suppress(OSError, ValueError):
+                pipe.close()
+
+
+def serve() -> None:
+    """Analyse what comes in on standard input until that ends: what a process of `Analysts` does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupted terminal tells everyone in it; whoever asks will end this
+    tasks, outcomes = sys.stdin.buffer, sys.stdout.buffer
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        while True:
+            _send(outcomes, [_packed(examined(Task(*frame))) for frame in _receive(tasks)])
+
+
+def _send(pipe: IO[bytes], frames: list[_Frame]) -> None:
+    content = marshal.dumps(frames)
+    pipe.write(len(content).to_bytes(_LENGTH_BYTES, "little") + content)
+    pipe.flush()
+
+
+def _receive(pipe: IO[bytes]) -> list[_Frame]:
+    length = int.from_bytes(_read(pipe, _LENGTH_BYTES), "little")
+    frames: list[_Frame] = marshal.loads(_read(pipe, length))  # noqa: S302 - of a process that this one has started
+    return frames
+
+
+def _read(pipe: IO[bytes], length: int) -> bytes:
+    content = pipe.read(length)
+    if len(content) < length:
+        raise EOFError
+    return content
+
+
+def _packed(outcome: Outcome) -> _Frame:
+    if isinstance(outcome, Unindexable):
+        return (str(outcome.reason), outcome.detail)
+    symbols = [(key, tuple(getattr(symbol, name) for name in Symbol.__slots__)) for key, symbol in outcome.symbols]
+    return (outcome.text, outcome.metadata, symbols, outcome.grammar)
+
+
+def _unpacked(frame: _Frame) -> Outcome:
+    if len(frame) == len(("reason", "detail")):
+        return Unindexable(Reason(frame[0]), frame[1])
+    text, metadata, symbols, grammar = frame
+    return Analysis(text, metadata, tuple((key, Symbol(*fields)) for key, fields in symbols), grammar)
