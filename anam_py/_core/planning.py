@@ -118,6 +118,6 @@ def _even_turn(width: int) -> NDArray[np.float64]:
     """
     signs = np.random.default_rng(0).choice((-1.0, 1.0), width)
     rows, columns = np.arange(width)[:, np.newaxis], np.arange(width)
-    turn = np.sqrt(2 / width) * np.cos(np.pi / width * (columns + 0.5) * rows)
+    turn: NDArray[np.float64] = np.sqrt(2 / width) * np.cos(np.pi / width * (columns + 0.5) * rows) * signs
     turn[0] /= np.sqrt(2)
-    return turn * signs
+    return turn

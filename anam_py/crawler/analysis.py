@@ -104,7 +104,7 @@ def analyse(data: bytes, mtime: float, key: str, relative: str, max_line_bytes: 
     Raises
     ------
     Unindexable
-        If it is no text, or has too long a line.
+        If it has too long a line.
     """
     text, encoding, broken = decode(data, max_line_bytes)
     language = language_of(relative, text)

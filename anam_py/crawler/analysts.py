@@ -30,7 +30,8 @@ __all__ = ["Analysts", "Outcome", "Task", "examined"]
 _Frame: TypeAlias = Any
 
 _LENGTH_BYTES = 8
-# A child started by name and path: it must find this very package, and what it imports, and run nothing of its caller's.
+_PACKAGES = Path(__file__).parents[2]
+# The child finds what this process finds, but nothing where this process only happens to be: that may be what is crawled.
 _COMMAND = (
     "import marshal, sys; sys.path[:] = marshal.load(sys.stdin.buffer); from anam_py.crawler import analysts; analysts.serve()"
 )
@@ -124,7 +125,7 @@ class _Analyst:
             return None
         analyst = cls(process, process.stdin, process.stdout)
         with contextlib.suppress(OSError):
-            marshal.dump([os.path.abspath(path) for path in sys.path], process.stdin)  # noqa: PTH100 - a Path for each is slow
+            marshal.dump([*filter(os.path.isabs, sys.path), str(_PACKAGES)], process.stdin)
         return analyst
 
     def examine(self, tasks: Sequence[Task]) -> list[Outcome] | None:

@@ -49,6 +49,8 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 
+_MARKS = tuple(mark for mark, _ in _BYTE_ORDER_MARKS)
+
 # PEP 263's, in the first two lines; other languages and editors have taken it up.
 _DECLARATION = re.compile(rb"\A(?:[^\n]*\n)?[ \t\f]*(?:#|//|/\*|;|--|%)[^\n]*?coding[:=][ \t]*([-\w.]+)")
 # Codecs for text in a national encoding. Others (punycode, unicode_escape) can take long or give no text.
@@ -106,7 +108,8 @@ def read(path: str, max_bytes: int) -> Content:
     Raises
     ------
     Unindexable
-        If it is gone, unreadable, no regular file, too large, or was changing at each of two attempts.
+        If it is gone, unreadable, no regular file, too large, by its first bytes no text, or was changing at each of two
+        attempts.
     """
     try:
         content = _read_once(path, max_bytes) or _read_once(path, max_bytes)
@@ -135,7 +138,9 @@ def _read_once(path: str, max_bytes: int) -> Content | None:
             raise Unindexable(Reason.SPECIAL)
         if before.st_size > max_bytes:
             raise Unindexable(Reason.OVERSIZED, f"{before.st_size:,} bytes, the limit is {max_bytes:,}")
-        data = file.read(max_bytes + 1)
+        data = file.read(_HEAD)
+        _refuse_binary(data)
+        data += file.read(max_bytes + 1 - len(data))
         after = os.fstat(file.fileno())
     unchanged = (before.st_mtime_ns, *moment(before)) == (after.st_mtime_ns, *moment(after))
     return Content(data, after) if unchanged and len(data) == after.st_size else None
@@ -160,14 +165,13 @@ def decode(data: bytes, max_line_bytes: int) -> Text:
     Raises
     ------
     Unindexable
-        If it is no text, or has too long a line.
+        If it has too long a line.
     """
     for mark, encoding in _BYTE_ORDER_MARKS:
         if data.startswith(mark):
             text = _decode(data[len(mark) :], encoding)
             break
     else:
-        _refuse_binary(data)
         text = _decode(data, _declared(data))
     longest = max(map(len, data.split(b"\n")))
     if longest > max_line_bytes:
@@ -175,9 +179,12 @@ def decode(data: bytes, max_line_bytes: int) -> Text:
     return text
 
 
-def _refuse_binary(data: bytes) -> None:
-    kind = next((kind for magic, kind in _MAGIC if data.startswith(magic)), None)
-    if kind is None and b"\0" in data[:_HEAD]:
+def _refuse_binary(head: bytes) -> None:
+    """Raise Unindexable if a file begins as no text does."""
+    if head.startswith(_MARKS):
+        return
+    kind = next((kind for magic, kind in _MAGIC if head.startswith(magic)), None)
+    if kind is None and b"\0" in head:
         kind = "a NUL byte near the start"
     if kind is not None:
         raise Unindexable(Reason.BINARY, kind)

@@ -9,7 +9,7 @@ import pytest
 from trees import make_tree
 
 from anam_py import CodeBaseCrawler, CrawlerError, HTMCore, configure_ffi
-from anam_py.crawler import batch, crawl
+from anam_py.crawler import analysts, batch
 
 
 def files(count: int) -> dict[str, str]:
@@ -104,15 +104,15 @@ async def test_cancelling_stops_within_one_file_and_leaves_the_store_whole(
     taken: list[str] = []
     reached = asyncio.Event()
     loop = asyncio.get_running_loop()
-    analyse = crawl.analyse
+    analyse = analysts.analyse
 
-    def watched(content: object, key: str, *rest: object) -> object:
+    def watched(data: bytes, mtime: float, key: str, *rest: object) -> object:
         taken.append(key)
         if len(taken) == 20:
             loop.call_soon_threadsafe(reached.set)
-        return analyse(content, key, *rest)  # type: ignore[arg-type]
+        return analyse(data, mtime, key, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(crawl, "analyse", watched)
+    monkeypatch.setattr(analysts, "analyse", watched)
     crawling = asyncio.create_task(crawler.crawl_directory_async("."))
     await reached.wait()
     before = len(taken)
