@@ -4,6 +4,7 @@ See gitignore(5). A rule is one regular expression that takes linear time; what 
 a hostile one can neither hang a crawl nor fill the memory.
 """
 
+import os
 import re
 import stat
 from collections.abc import Sequence
@@ -115,13 +116,13 @@ def rules_above(top: Path, folder: Path, strip: int) -> tuple[Scope, ...]:
     return tuple(Scope(rules, strip, "".join(f"{part}/" for part in parts[depth:])) for depth, rules in files)
 
 
-def read_rules(path: Path) -> RuleFile | None:
+def read_rules(path: str | os.PathLike[str]) -> RuleFile | None:
     """Read an ignore file, or return None if there is none that can be read."""
     try:
         # Neither a link, which may lead anywhere, nor a pipe, which would not end.
-        if not stat.S_ISREG(path.lstat().st_mode):
+        if not stat.S_ISREG(os.lstat(path).st_mode):  # two a folder, and a Path takes longer than the look
             return None
-        with path.open("rb") as file:
+        with open(path, "rb") as file:  # noqa: PTH123 - likewise
             data = file.read(MAX_FILE_BYTES + 1)
     except OSError:
         return None

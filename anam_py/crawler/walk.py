@@ -126,8 +126,7 @@ class Walk:
         """Return the top of the repository that is to list a folder; None for a folder that is to be scanned."""
         if not folder.relative:
             return git.top_of(self._root)
-        place = self._root / folder.relative
-        return place if os.path.lexists(place / ".git") else None
+        return self._root / folder.relative if os.path.lexists(self._place(f"{folder.relative}.git")) else None
 
     # ---- the two ways of looking into a folder ----
 
@@ -270,7 +269,7 @@ class Walk:
         if self._rule_bytes > MAX_RULE_BYTES:
             self._note(f"ignore files beyond {MAX_RULE_BYTES} bytes in all are not read")
             return ()
-        rules = ignore.read_rules(Path(self._place(folder.relative + name)))
+        rules = ignore.read_rules(self._place(folder.relative + name))
         if rules is None:
             return ()
         self._rule_bytes += rules.size
