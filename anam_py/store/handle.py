@@ -113,6 +113,12 @@ class Handle:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.close_async()
+
     def close(self) -> None:
         """Flush and release everything; other handles on the path stay open. A second call does nothing."""
         self._closed = True

@@ -60,6 +60,17 @@ def test_a_context_manager_closes_also_after_an_error(store_path: Path) -> None:
         assert htm.verify() == []
 
 
+async def test_an_async_context_manager_closes_too_and_keeps_what_was_stored(store_path: Path) -> None:
+    async with HTMCore(store_path, dimension=4) as store:
+        await store.store_embedding_async("a", V, {})
+    assert store.closed
+    with pytest.raises(HTMError, match="closed"):
+        async with store:
+            pass
+    with HTMCore(store_path) as store:
+        assert "a" in store
+
+
 def test_row_18_closing_twice_is_fine_and_flushes(store_path: Path) -> None:
     htm = HTMCore(store_path, dimension=4)
     htm.store_embedding("a", V, {})
