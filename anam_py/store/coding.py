@@ -187,6 +187,7 @@ class Coder(threading.Thread):
     def _code(self, block: SegmentBlock, rotation: Rotation, plan: _core.Plan) -> None:
         engine, segment = self._engine, block.segment
         arrays = _core.encode(plan, block.vectors, block.norms, threads=config.current().thread_pool_size)
+        block.source.let_go()
         with engine.holding_merges():  # one might remove the segment before its codes are listed
             if self._stopping or all(other.segment.id != segment.id for other in engine.snapshot().segments):
                 return

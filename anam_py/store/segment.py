@@ -290,6 +290,11 @@ class MappedSegment:
         """Return whether every vector has its checksum."""
         return np.array_equal(_core.row_crcs(self.vectors), self._array("crc", self.segment.rows))
 
+    def let_go(self) -> None:
+        """Have the pages of the map no longer count as this process's memory; whoever touches one gets it back."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self._map.madvise(mmap.MADV_DONTNEED)
+
     def _array(self, name: str, count: int) -> NDArray[Any]:
         dtype = np.dtype(TYPES[name])
         offset = self.segment.layout.get(name, -1)
