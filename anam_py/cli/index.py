@@ -84,7 +84,7 @@ def _summary(path: Path, location: Location, report: "CrawlReport", entries: int
             "skipped": len(report.skipped),
         },
         "skipped": report.reasons,
-        "notes": report.notes,
+        "notes": [*report.notes, *report.remarks],
         "entries": entries,
         "seconds": round(seconds, 3),
         "files_per_second": round(report.files / seconds, 1),

@@ -6,7 +6,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from anam_py.crawler.languages import Language, file_type_of, language_of
+from anam_py.crawler.chunks import Chunk, blocks, windows
+from anam_py.crawler.languages import FileType, Language, file_type_of, language_of
 from anam_py.crawler.parse import Symbol, Syntax, parse
 from anam_py.crawler.paths import symbol_key, written
 from anam_py.crawler.reading import Unindexable, decode, read
@@ -29,6 +30,8 @@ class Analysis(NamedTuple):
         What its entry says of it.
     symbols : tuple of (str, Symbol)
         Its definitions, each with the key it is stored under.
+    chunks : tuple of (str, Chunk)
+        Likewise what else of it is found by itself.
     grammar : str
         By which it was read; empty if there is none for its language.
     """
@@ -36,6 +39,7 @@ class Analysis(NamedTuple):
     text: str
     metadata: dict[str, Any]
     symbols: tuple[tuple[str, Symbol], ...]
+    chunks: tuple[tuple[str, Chunk], ...]
     grammar: str
 
 
@@ -109,7 +113,9 @@ def analyse(data: bytes, mtime: float, key: str, relative: str, max_line_bytes: 
     text, encoding, broken = decode(data, max_line_bytes)
     language = language_of(relative, text)
     syntax = parse(text, language.grammar) if language.grammar else Syntax()
+    file_type = file_type_of(relative, language, text)
     lines = text.split("\n")
+    cut, chunks = _chunks(lines, language, file_type, syntax)
     line_count = len(lines) - (not lines[-1])
     blank = sum(not line.strip() for line in lines[:line_count])
     comments = syntax.comment_lines if language.grammar else _comment_lines(lines, language)
@@ -117,7 +123,7 @@ def analyse(data: bytes, mtime: float, key: str, relative: str, max_line_bytes: 
     metadata: dict[str, Any] = {
         "kind": "file",
         "language": language.name,
-        "file_type": str(file_type_of(relative, language, text)),
+        "file_type": str(file_type),
         "size_bytes": len(data),
         "line_count": line_count,
         "blank_lines": blank,
@@ -130,6 +136,7 @@ def analyse(data: bytes, mtime: float, key: str, relative: str, max_line_bytes: 
             {"name": symbol.name, "kind": symbol.kind, "start_line": symbol.start_line, "end_line": symbol.end_line}
             for symbol in syntax.symbols
         ],
+        "chunks": cut,
         "dependencies": list(syntax.imports[:_MAX_IMPORTS]),
         "doc": syntax.doc,
         "encoding": encoding,
@@ -137,7 +144,15 @@ def analyse(data: bytes, mtime: float, key: str, relative: str, max_line_bytes: 
         "mtime": mtime,
         "notes": notes,
     }
-    return Analysis(text, metadata, tuple(_keyed(key, syntax.symbols)), language.grammar)
+    keys = _keys(key, [*(symbol.name for symbol in syntax.symbols), *(f"<{chunk.name}>" for chunk in chunks)])
+    count = len(syntax.symbols)
+    return Analysis(
+        text,
+        metadata,
+        tuple(zip(keys[:count], syntax.symbols, strict=True)),
+        tuple(zip(keys[count:], chunks, strict=True)),
+        language.grammar,
+    )
 
 
 def _comment_lines(lines: list[str], language: Language) -> int:
@@ -150,10 +165,17 @@ def _complexity(symbols: tuple[Symbol, ...]) -> dict[str, float | int]:
     return {"complexity_score": mean, "max_complexity": max(complexities, default=0)}
 
 
-def _keyed(key: str, symbols: tuple[Symbol, ...]) -> "list[tuple[str, Symbol]]":
+def _chunks(lines: list[str], language: Language, file_type: FileType, syntax: Syntax) -> tuple[str, list[Chunk]]:
+    """Return by what a file is cut, and its pieces: of data and of what is generated there are none."""
+    if file_type in (FileType.DATA, FileType.GENERATED):
+        return "none", []
+    return ("syntax", blocks(lines, syntax)) if syntax.parsed else ("windows", windows(lines, language))
+
+
+def _keys(key: str, names: list[str]) -> list[str]:
     seen: Counter[str] = Counter()
-    keyed = []
-    for symbol in symbols:
-        seen[symbol.name] += 1
-        keyed.append((symbol_key(key, symbol.name, seen[symbol.name]), symbol))
-    return keyed
+    keys = []
+    for name in names:
+        seen[name] += 1
+        keys.append(symbol_key(key, name, seen[name]))
+    return keys

@@ -197,6 +197,8 @@ class Crawl:
             forget = [name for name in old if name not in kept]
             self._batch.add(fresh, result, drafts=drafts, diff_ops=differences, forget=forget)
         self._report.symbols += len(drafts) - 1
+        if self._request.symbols and analysis.chunks and not analysis.grammar:
+            self._report.windows[analysis.metadata["language"]] += 1
 
     def _compared(self, row: File | None, analysis: Analysis) -> str:
         if row is None or row.outcome not in (INDEXED, EMPTY):

@@ -43,7 +43,9 @@ class CodeBaseCrawler:
     embedder : Embedder, optional
         What makes vectors of texts; `anam_py.embedding.default_embedder` by default. A store takes one embedder's vectors only.
     symbols : bool, default False
-        Whether every function, method and class also becomes an entry of itself, under ``path::qualified.name``.
+        Whether every function, method and class also becomes an entry of itself, under ``path::qualified.name``. So do blocks of
+        code outside of them, under ``path::<what they assign or begin with>``, and windows of lines of files in a language
+        for which there is no grammar.
     max_file_bytes : int, default 1 MiB
         Larger files are passed over, unread.
     max_line_bytes : int, default 20,000

@@ -1,10 +1,11 @@
-"""What is stored of a file: an entry of itself and one for each symbol, before they are embedded."""
+"""What is stored of a file: an entry of itself and one for each symbol and chunk, before they are embedded."""
 
 import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from anam_py.crawler.analysis import Analysis, content_hash
+from anam_py.crawler.chunks import Chunk
 from anam_py.crawler.parse import Symbol
 from anam_py.crawler.paths import SEPARATOR, fits
 
@@ -47,27 +48,34 @@ def file_draft(key: str, analysis: Analysis, embedder: str) -> Draft:
 
 
 def symbol_drafts(key: str, analysis: Analysis, embedder: str) -> Iterator[Draft]:
-    """Return the entries of a file's symbols; one whose name makes its key too long has none."""
+    """Return the entries of a file's symbols and chunks; one whose name makes its key too long has none."""
     lines = analysis.text.split("\n")
+    for name, chunk in analysis.chunks:
+        if fits(name):
+            text = "\n".join(lines[chunk.start_line - 1 : chunk.end_line])
+            yield Draft(name, _about(key, analysis, chunk, text, embedder), text)
     for index, (name, symbol) in enumerate(analysis.symbols):
         if not fits(name):
             continue
         text = _text(lines, index, analysis.symbols)
-        metadata = {
-            "kind": symbol.kind,
-            "path": key,
-            "name": symbol.name,
-            "language": analysis.metadata["language"],
-            "file_type": analysis.metadata["file_type"],
-            "start_line": symbol.start_line,
-            "end_line": symbol.end_line,
-            "signature": symbol.signature,
-            "doc": symbol.doc,
-            "complexity": symbol.complexity,
-            "content_hash": content_hash(text.encode("utf-8")),
-            "embedder": embedder,
-        }
-        yield Draft(name, metadata, text)
+        metadata = _about(key, analysis, symbol, text, embedder)
+        yield Draft(name, metadata | {"signature": symbol.signature, "complexity": symbol.complexity}, text)
+
+
+def _about(key: str, analysis: Analysis, part: Symbol | Chunk, text: str, embedder: str) -> dict[str, Any]:
+    """Return the metadata that every part of a file has."""
+    return {
+        "kind": part.kind,
+        "path": key,
+        "name": part.name,
+        "language": analysis.metadata["language"],
+        "file_type": analysis.metadata["file_type"],
+        "start_line": part.start_line,
+        "end_line": part.end_line,
+        "doc": part.doc,
+        "content_hash": content_hash(text.encode("utf-8")),
+        "embedder": embedder,
+    }
 
 
 def _text(lines: list[str], index: int, symbols: tuple[tuple[str, Symbol], ...]) -> str:

@@ -19,6 +19,8 @@ A further language is a further row. Its query may capture:
     What may stand between a definition and the comment that documents it.
 ``@import``
     The name of a module that the file depends on.
+``@aside``
+    A statement that is not worth an entry of its own, outside of definitions: it imports something, or says what this is.
 ``@decision``
     A token that adds a path through the innermost function: the ones that lizard counts.
 ``@certain``
@@ -45,6 +47,9 @@ PYTHON = """
 (import_statement name: (dotted_name) @import)
 (import_statement name: (aliased_import name: (dotted_name) @import))
 (import_from_statement module_name: (_) @import)
+[(import_statement) (import_from_statement) (future_import_statement)] @aside
+((assignment left: (identifier) @_all) @aside (#eq? @_all "__all__"))
+((augmented_assignment left: (identifier) @_all) @aside (#eq? @_all "__all__"))
 ["if" "elif" "for" "while" "except" "finally" "and" "or" "case"] @decision
 """
 
@@ -67,6 +72,9 @@ _SCRIPT = """
 (call_expression function: (import) arguments: (arguments . (string (string_fragment) @import)))
 (call_expression function: (identifier) @_require arguments: (arguments . (string (string_fragment) @import) .)
   (#eq? @_require "require"))
+(import_statement) @aside
+(export_statement source: (_)) @aside
+((variable_declarator value: (call_expression function: (identifier) @_require)) @aside (#eq? @_require "require"))
 ["if" "for" "while" "catch" "case" "&&" "||" "??"] @decision
 (ternary_expression "?" @decision)
 """
@@ -110,6 +118,7 @@ RUST = """
 (use_declaration argument: [(scoped_use_list path: (_) @import) (use_as_clause path: (_) @import) (use_wildcard (_) @import)])
 (extern_crate_declaration name: (_) @import)
 (mod_item name: (_) @import !body)
+[(use_declaration) (extern_crate_declaration) (mod_item !body) (attribute_item) (inner_attribute_item)] @aside
 ["if" "for" "while" "&&" "||" "where" "?"] @decision
 (let_declaration "else" @decision)
 ((match_arm) . [(line_comment) (block_comment)]* . (match_arm "=>" @decision))
@@ -144,6 +153,7 @@ GO = f"""
 (method_elem name: (_) @name) @method
 (comment) @comment
 (import_spec path: (_) @import)
+[(package_clause) (import_declaration)] @aside
 ["if" "for" "case" "&&" "||"] @decision
 """
 
@@ -161,6 +171,7 @@ JAVA = """
 (line_comment) @comment
 (block_comment) @comment
 (import_declaration [(identifier) (scoped_identifier)] @import)
+[(package_declaration) (import_declaration)] @aside
 ["if" "for" "while" "catch" "case" "&&" "||" "?"] @decision
 (wildcard "?" @certain)
 """
@@ -182,6 +193,7 @@ C = """
 (type_definition declarator: (_) @declarator) @type @forward
 (comment) @comment
 (preproc_include path: (_) @import)
+(preproc_include) @aside
 (preproc_if condition: (_) @certain)
 (preproc_elif condition: (_) @certain)
 ["if" "for" "while" "case" "&&" "||" "?" "#if" "#ifdef" "#elif"] @decision
@@ -202,6 +214,7 @@ CPP = f"""{C}
 (alias_declaration name: (_) @name) @type
 (concept_definition name: (_) @name) @interface
 (template_declaration parameters: (_) @between)
+(using_declaration) @aside
 "catch" @decision
 [(reference_declarator "&&" @certain) (abstract_reference_declarator "&&" @certain) (ref_qualifier "&&" @certain)]
 """

@@ -16,7 +16,7 @@ EMPTY = "empty"
 SKIPPED = "skipped"
 
 # Raised when files are to be analysed anew although they have not changed.
-_RECIPE = "1"
+_RECIPE = "2"
 _WITH_SYMBOLS = "+symbols"
 
 # A file written this short a time before it was read may be written again without a later time of change.

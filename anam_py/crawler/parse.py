@@ -99,15 +99,24 @@ class Syntax:
         The first paragraph of the file's documentation.
     comment_lines : int
         Lines with nothing but comment on them.
+    comments : tuple of (int, int)
+        The first and the last line of each comment that fills its lines.
+    asides : tuple of (int, int)
+        Likewise of what says nothing of itself: imports and the strings that document definitions or the file.
     notes : tuple of str
         What keeps it from being the whole truth.
+    parsed : bool
+        Whether there is a syntax at all: False without a grammar, and where parsing would take too long.
     """
 
     symbols: tuple[Symbol, ...] = ()
     imports: tuple[str, ...] = ()
     doc: str = ""
     comment_lines: int = 0
+    comments: tuple[tuple[int, int], ...] = ()
+    asides: tuple[tuple[int, int], ...] = ()
     notes: tuple[str, ...] = ()
+    parsed: bool = False
 
 
 @dataclass(slots=True)
@@ -137,6 +146,7 @@ class _Findings:
     imports: dict[str, None] = field(default_factory=dict)
     comments: list["tree_sitter.Node"] = field(default_factory=list)
     between: list["tree_sitter.Node"] = field(default_factory=list)
+    asides: list["tree_sitter.Node"] = field(default_factory=list)
     has_errors: bool = False
 
 
@@ -146,6 +156,7 @@ class _Comments:
 
     lines: int = 0
     spans: list[tuple[int, int]] = field(default_factory=list)
+    ranges: list[tuple[int, int]] = field(default_factory=list)
     blocks: dict[int, tuple[int, int]] = field(default_factory=dict)
 
 
@@ -177,7 +188,8 @@ def parse(text: str, grammar: str) -> Syntax:
     if len(listed) < len(definitions):
         notes.append(f"only the first {len(listed):,} of {len(definitions):,} symbols are listed")
     symbols = tuple(_symbol(source, definition, comments) for definition in listed)
-    return Syntax(symbols, tuple(found.imports), doc, comments.lines, tuple(notes))
+    asides = tuple((node.start_point.row + 1, _last_row(node) + 1) for node in found.asides)
+    return Syntax(symbols, tuple(found.imports), doc, comments.lines, tuple(comments.ranges), asides, tuple(notes), parsed=True)
 
 
 class TooLongError(Exception):
@@ -278,10 +290,13 @@ def _sorted_out(source: bytes, matches: "list[tuple[int, dict[str, list[tree_sit
             certain.append(captures["certain"][0].byte_range)
         elif "between" in captures:
             found.between.append(captures["between"][0])
+        elif "aside" in captures:
+            found.asides.append(captures["aside"][0])
         elif "import" in captures:
             found.imports.setdefault(_text(source, captures["import"][0]).strip('"`<>')[:MAX_NAME])
         elif "doc" in captures:
             node = captures["doc"][0]
+            found.asides.append(node)
             found.docs.append((node.start_byte, string_summary(_text(source, node))))
         else:
             definition = _definition(source, captures)
@@ -430,6 +445,7 @@ def _read_comments(source: bytes, found: _Findings) -> _Comments:
         above = comments.blocks.pop(first - 1, None)
         last = _last_row(node)
         comments.lines += last - max(first, last_row + 1) + 1
+        comments.ranges.append((first + 1, last + 1))
         last_row = last
         comments.blocks[last_row] = (above[0] if above else start, end)
     for node in found.between:

@@ -66,7 +66,9 @@ class CrawlReport:
     empty : int
         Those of them without a token to embed: known, but not in the store.
     symbols : int
-        Symbols stored.
+        Symbols, blocks and windows stored.
+    windows : dict of str to int
+        How many files of each language for which there is no grammar were cut into windows of lines.
     forgotten : int
         Files that are no longer there and were dropped from the index.
     bytes_read : int
@@ -87,6 +89,7 @@ class CrawlReport:
     unchanged: int = 0
     empty: int = 0
     symbols: int = 0
+    windows: Counter[str] = field(default_factory=Counter)
     forgotten: int = 0
     bytes_read: int = 0
     seconds: float = 0.0
@@ -112,3 +115,12 @@ class CrawlReport:
     def reasons(self) -> dict[str, int]:
         """How many were passed over for each reason, the most frequent first."""
         return {str(reason): count for reason, count in Counter(skip.reason for skip in self.skipped).most_common()}
+
+    @property
+    def remarks(self) -> list[str]:
+        """What there is to say of how files were taken in."""
+        if not self.windows:
+            return []
+        count, languages = self.windows.total(), ", ".join(sorted(self.windows))
+        files, named = f"{count:,} file{'s' * (count > 1)}", f"{len(self.windows)} language{'s' * (len(self.windows) > 1)}"
+        return [f"{files} in {named} without a grammar ({languages}) {'were' if count > 1 else 'was'} cut into windows of lines"]

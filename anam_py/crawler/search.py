@@ -36,9 +36,9 @@ class Hit(NamedTuple):
     start_line, end_line : int
         The lines of the symbol; of a whole file those of the snippet.
     symbol : str or None
-        Its qualified name; None for a file.
+        Its qualified name; of a block or window, which has none, its first words in angle brackets; None for a file.
     kind : str
-        "file", or the kind of symbol.
+        "file", the kind of symbol, "block" (code outside of symbols) or "window" (lines of a file without a grammar).
     language : str
     score : float
         From 0 to 1; comparable within one search.

@@ -90,6 +90,7 @@ def test_each_file_is_given_by_path_with_content_metadata_and_embedding(tree: Pa
             {"name": "Greeter.greet", "kind": "method", "start_line": 5, "end_line": 8},
             {"name": "main", "kind": "function", "start_line": 10, "end_line": 11},
         ],
+        "chunks": "syntax",
         "dependencies": ["os"],
         "doc": "Greets.",
         "encoding": "utf-8",

@@ -176,7 +176,7 @@ def test_a_method_may_be_called_like_a_statement() -> None:
 
 
 def test_no_symbols_in_nothing() -> None:
-    assert parse("", "python") == Syntax()
+    assert parse("", "python") == Syntax(parsed=True)
 
 
 def simple_functions(text: str) -> Iterator[Symbol]:
