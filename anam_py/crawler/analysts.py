@@ -4,7 +4,7 @@
 
     Crawl ──► Analysts ──(thread)──► _Analyst ══ stdin, stdout: frames of marshal ══► serve()
 
-An analysis is a pure function of a file's bytes. Whatever becomes of a process, this one can do its work.
+What is to be stored of a file is a pure function of its bytes. Whatever becomes of a process, this one can do its work.
 """
 
 import contextlib
@@ -19,8 +19,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any, NamedTuple, TypeAlias
 
-from anam_py.crawler.analysis import Analysis, analyse
-from anam_py.crawler.parse import Symbol
+from anam_py.crawler.analysis import analyse
+from anam_py.crawler.drafts import Draft, drafts_of
 from anam_py.crawler.reading import Unindexable
 from anam_py.crawler.report import Reason
 
@@ -38,24 +38,27 @@ _COMMAND = (
 
 
 class Task(NamedTuple):
-    """A file to analyse: the arguments of `analyse`."""
+    """A file to analyse: the arguments of `analyse` and `drafts_of`."""
 
     data: bytes
     mtime: float
     key: str
     relative: str
     max_line_bytes: int
+    embedder: str
+    symbols: bool
 
 
-Outcome: TypeAlias = Analysis | Unindexable
+Outcome: TypeAlias = list[Draft] | Unindexable
 
 
 def examined(task: Task) -> Outcome:
-    """Return what there is to know of a file, or why it cannot be taken in."""
+    """Return what is to be stored of a file, its own entry first, or why it cannot be taken in."""
     try:
-        return analyse(*task)
+        analysis = analyse(task.data, task.mtime, task.key, task.relative, task.max_line_bytes)
     except Unindexable as error:
         return error
+    return drafts_of(task.key, analysis, task.embedder, symbols=task.symbols)
 
 
 class Analysts:
@@ -175,14 +178,8 @@ def _read(pipe: IO[bytes], length: int) -> bytes:
 
 
 def _packed(outcome: Outcome) -> _Frame:
-    if isinstance(outcome, Unindexable):
-        return (str(outcome.reason), outcome.detail)
-    symbols = [(key, tuple(getattr(symbol, name) for name in Symbol.__slots__)) for key, symbol in outcome.symbols]
-    return (outcome.text, outcome.metadata, symbols, outcome.grammar)
+    return (str(outcome.reason), outcome.detail) if isinstance(outcome, Unindexable) else [tuple(draft) for draft in outcome]
 
 
 def _unpacked(frame: _Frame) -> Outcome:
-    if len(frame) == len(("reason", "detail")):
-        return Unindexable(Reason(frame[0]), frame[1])
-    text, metadata, symbols, grammar = frame
-    return Analysis(text, metadata, tuple((key, Symbol(*fields)) for key, fields in symbols), grammar)
+    return Unindexable(Reason(frame[0]), frame[1]) if isinstance(frame, tuple) else [Draft(*fields) for fields in frame]

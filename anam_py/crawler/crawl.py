@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from anam_py.crawler.analysis import Analysis
 from anam_py.crawler.batch import Batch
-from anam_py.crawler.drafts import Draft, file_draft, symbol_drafts
+from anam_py.crawler.chunks import WINDOW
+from anam_py.crawler.drafts import Draft
 from anam_py.crawler.known import EMPTY, INDEXED, KnownFiles, skipped_row
+from anam_py.crawler.languages import WITH_GRAMMAR
 from anam_py.crawler.lookahead import Look, Lookahead
 from anam_py.crawler.paths import SEPARATOR, fits
 from anam_py.crawler.reading import Content, Unindexable
@@ -100,7 +101,12 @@ class Crawl:
         self._ledger = Ledger(htm)
         self._known = KnownFiles(self._ledger, request.prefix, symbols=request.symbols)
         self._lookahead = Lookahead(
-            self._known, request.prefix, max_file_bytes=request.max_file_bytes, max_line_bytes=request.max_line_bytes
+            self._known,
+            request.prefix,
+            embedder.name,
+            symbols=request.symbols,
+            max_file_bytes=request.max_file_bytes,
+            max_line_bytes=request.max_line_bytes,
         )
         self._batch = Batch(self._ledger, embedder)
 
@@ -146,12 +152,12 @@ class Crawl:
             if self._recall(file, row, look.content):
                 return
             look = self._lookahead.anew(file)
-        if look.content is not None and isinstance(look.outcome, Analysis):
-            self._index(row, file.key, look.content, look.outcome)
-        elif isinstance(look.outcome, Unindexable):
+        if isinstance(look.outcome, Unindexable):
             skip = Skip(file.key, look.outcome.reason, look.outcome.detail)
             self._report.skipped.append(skip)
             self._pass_over(skip, file)
+        elif look.content is not None and look.outcome is not None:
+            self._index(row, look.content, look.outcome)
 
     def _recall(self, file: FoundFile, row: File, content: Content | None = None) -> bool:
         """Take a file as it is remembered; False if that does not give what is wanted."""
@@ -175,35 +181,35 @@ class Crawl:
         self._batch.add(None if content is None else self._known.refreshed(row, content.status), result)
         return True
 
-    def _index(self, row: File | None, key: str, content: Content, analysis: Analysis) -> None:
-        status = self._compared(row, analysis)
+    def _index(self, row: File | None, content: Content, drafts: list[Draft]) -> None:
+        own = drafts[0]
+        status = self._compared(row, own)
         self._report.count(status)
-        own = file_draft(key, analysis, self._embedder.name)
-        result = _result(key, analysis.text, own.metadata, status) if self._request.results else None
+        result = _result(own.key, own.text, own.metadata, status) if self._request.results else None
         if not self._request.store or status == UNCHANGED:
             self._report.empty += self._request.store
             self._batch.add(None, result)
             return
-        fresh = self._known.row(key, content.status, analysis.metadata["content_hash"], INDEXED)
-        drafts = [own, *(symbol_drafts(key, analysis, self._embedder.name) if self._request.symbols else ())]
+        language = own.metadata["language"]
+        if language not in WITH_GRAMMAR and any(draft.metadata["kind"] == WINDOW for draft in drafts):
+            self._report.windows[language] += 1
+        fresh = self._known.row(own.key, content.status, own.metadata["content_hash"], INDEXED)
         if row is None or row.outcome != INDEXED:
             self._batch.add(fresh, result, drafts=drafts)
         else:
-            old_text = self._htm.get_text(key)
-            differences = None if old_text is None else diff_ops(old_text, analysis.text)
-            old = self._stored_symbols(key)
+            old_text = self._htm.get_text(own.key)
+            differences = None if old_text is None else diff_ops(old_text, own.text)
+            old = self._stored_symbols(own.key)
             kept = {draft.key for draft in drafts}
             drafts = [own, *(draft for draft in drafts[1:] if not self._is_stored(draft, old))]
             forget = [name for name in old if name not in kept]
             self._batch.add(fresh, result, drafts=drafts, diff_ops=differences, forget=forget)
         self._report.symbols += len(drafts) - 1
-        if self._request.symbols and analysis.chunks and not analysis.grammar:
-            self._report.windows[analysis.metadata["language"]] += 1
 
-    def _compared(self, row: File | None, analysis: Analysis) -> str:
+    def _compared(self, row: File | None, own: Draft) -> str:
         if row is None or row.outcome not in (INDEXED, EMPTY):
             return NEW
-        same = self._known.digest(row) == analysis.metadata["content_hash"]
+        same = self._known.digest(row) == own.metadata["content_hash"]
         return UNCHANGED if same and (row.outcome == EMPTY or not self._request.store) else CHANGED
 
     def _pass_over(self, skip: Skip, file: FoundFile | None = None) -> None:

@@ -9,7 +9,7 @@ from anam_py.crawler.chunks import Chunk
 from anam_py.crawler.parse import Symbol
 from anam_py.crawler.paths import SEPARATOR, fits
 
-__all__ = ["Draft", "document", "file_draft", "symbol_drafts"]
+__all__ = ["Draft", "document", "drafts_of"]
 
 
 _WORD = re.compile(r"[^\W_]")
@@ -42,13 +42,14 @@ def document(key: str, metadata: dict[str, Any], text: str) -> str:
     return "\n".join((stem, names, metadata.get("signature", ""), metadata.get("doc", ""), text))
 
 
-def file_draft(key: str, analysis: Analysis, embedder: str) -> Draft:
-    """Return the entry of a file."""
-    return Draft(key, analysis.metadata | {"embedder": embedder}, analysis.text)
+def drafts_of(key: str, analysis: Analysis, embedder: str, *, symbols: bool) -> list[Draft]:
+    """Return the entries of a file: its own, and then, if wanted, those of its chunks and symbols."""
+    own = Draft(key, analysis.metadata | {"embedder": embedder}, analysis.text)
+    return [own, *(_parts(key, analysis, embedder) if symbols else ())]
 
 
-def symbol_drafts(key: str, analysis: Analysis, embedder: str) -> Iterator[Draft]:
-    """Return the entries of a file's symbols and chunks; one whose name makes its key too long has none."""
+def _parts(key: str, analysis: Analysis, embedder: str) -> Iterator[Draft]:
+    """Give the entries of a file's chunks and symbols; one whose name makes its key too long has none."""
     lines = analysis.text.split("\n")
     for name, chunk in analysis.chunks:
         if fits(name):

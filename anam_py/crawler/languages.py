@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["LANGUAGES", "PLAIN_TEXT", "FileType", "Language", "file_type_of", "language_of"]
+__all__ = ["LANGUAGES", "PLAIN_TEXT", "WITH_GRAMMAR", "FileType", "Language", "file_type_of", "language_of"]
 
 
 class FileType(StrEnum):
@@ -95,6 +95,7 @@ LANGUAGES = (
     PLAIN_TEXT,
 )
 
+WITH_GRAMMAR = {language.name for language in LANGUAGES if language.grammar}
 _BY_EXTENSION = {extension: language for language in LANGUAGES for extension in language.extensions}
 _BY_NAME = {name: language for language in LANGUAGES for name in language.names}
 _BY_INTERPRETER = {name: language for language in LANGUAGES for name in language.interpreters}

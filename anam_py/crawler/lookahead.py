@@ -40,7 +40,7 @@ class Look:
         Whether it is as it is remembered.
     content : Content or None
         None if it did not have to be read, or could not be.
-    outcome : Analysis, Unindexable or None
+    outcome : list of Draft, Unindexable or None
         None if it is known, and has not been analysed.
     """
 
@@ -70,13 +70,21 @@ class Lookahead:
         What is remembered.
     prefix : str
         What the files' keys start with.
+    embedder : str
+        Whose vectors they will have.
+    symbols : bool
+        Whether their symbols are wanted, too.
     max_file_bytes, max_line_bytes : int
         What is not taken in.
     """
 
-    def __init__(self, known: KnownFiles, prefix: str, *, max_file_bytes: int, max_line_bytes: int) -> None:
+    def __init__(
+        self, known: KnownFiles, prefix: str, embedder: str, *, symbols: bool, max_file_bytes: int, max_line_bytes: int
+    ) -> None:
         self._known = known
         self._prefix = prefix
+        self._embedder = embedder
+        self._symbols = symbols
         self._max_file_bytes = max_file_bytes
         self._max_line_bytes = max_line_bytes
 
@@ -148,7 +156,8 @@ class Lookahead:
         if look.row is not None and not is_new and self._known.is_same(look.row, content_hash(data)):
             look.is_known = True
             return look, None
-        return look, Task(data, status.st_mtime, file.key, file.key[len(self._prefix) :], self._max_line_bytes)
+        relative = file.key[len(self._prefix) :]
+        return look, Task(data, status.st_mtime, file.key, relative, self._max_line_bytes, self._embedder, self._symbols)
 
     def _is_much(self, found: Sequence[FoundFile]) -> bool:
         """Tell whether there is enough to analyse for other processes to be worth starting."""
