@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from anam_py.crawler.drafts import Draft
 from anam_py.crawler.known import EMPTY
-from anam_py.embedding import Embedder
+from anam_py.embedding import Embedder, choice_of
 from anam_py.exceptions import CrawlerError
 from anam_py.store import Entry, File, Ledger
 
@@ -127,7 +127,8 @@ class Batch:
         forget = [*self._forget, *wordless]
         if entries or forget or rows or self._gone:
             name = self.embedder.name if entries else None
-            self.ledger.commit(entries=entries, forget=forget, files=rows, gone=self._gone, embedder=name)
+            choice = choice_of(self.embedder)
+            self.ledger.commit(entries=entries, forget=forget, files=rows, gone=self._gone, embedder=name, choice=choice)
         return results, empty
 
 
