@@ -54,17 +54,14 @@ def index(
     location = store_for(path, store)
     dimension = None if embedder is None else embedder.dimension
     location.prepare()
-    with (
-        open_store(location, read_only=False, create=True, dimension=dimension) as htm,
-        location.entered(path) as root,
-        output.progress("indexing") as show_progress,
-    ):
+    with open_store(location, read_only=False, create=True, dimension=dimension) as htm:
         crawler = anam_py.CodeBaseCrawler(htm, symbols=symbols, embedder=to_index_with(htm, location, embedder))
         recorded = htm.stats()["embedder"]
-        if recorded not in (None, crawler.embedder.name):
-            click.echo(f"Embedding anew with {crawler.embedder.name}: the store was made with {recorded}", err=True)
-            crawler.reembed(progress_callback=show_progress)
-        report = crawler.index(root, [*map(typed, include)], [*map(typed, exclude)], progress_callback=show_progress)
+        with location.entered(path) as root, output.progress("indexing") as show_progress:
+            if recorded not in (None, crawler.embedder.name):
+                click.echo(f"Embedding anew with {crawler.embedder.name}: the store was made with {recorded}", err=True)
+                crawler.reembed(progress_callback=show_progress)
+            report = crawler.index(root, [*map(typed, include)], [*map(typed, exclude)], progress_callback=show_progress)
         entries = len(htm)
         htm.make_codes()  # for the searches that follow, which only read
     summary = _summary(path, location, report, entries, time.perf_counter() - start)

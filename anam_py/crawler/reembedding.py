@@ -27,8 +27,9 @@ def check_embedder(htm: HTMCore, embedder: Embedder) -> None:
     """
     _check_dimension(htm, embedder)
     ledger = Ledger(htm)
-    recorded, choice = ledger.embedder, ledger.choice
+    recorded = ledger.embedder
     if recorded not in (None, embedder.name):
+        choice = ledger.choice
         that = "that embedder" if choice is None else f"embedder={choice!r}"
         raise CrawlerError(
             f"the store {str(htm.storage_path)!r} was indexed with embedder {recorded!r}, this crawler has {embedder.name!r}; "

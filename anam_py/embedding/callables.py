@@ -30,7 +30,7 @@ class CallableEmbedder(Adapted):
 
     @property
     def name(self) -> str:
-        """As it was given, or where the function is defined."""
+        """What was given, or where the function is defined."""
         return self._name
 
     def _vectors(self, texts: list[str], kind: Kind) -> npt.ArrayLike:  # noqa: ARG002 - a function embeds both alike

@@ -43,6 +43,7 @@ class SentenceTransformerEmbedder(Adapted):
     def __init__(self, model: Any, *, offline: bool = False) -> None:
         self._given = _absolute(model) if isinstance(model, str) else model
         self._offline = offline
+        self._loaded: Any = None
 
     @property
     def model(self) -> str | None:
@@ -54,13 +55,14 @@ class SentenceTransformerEmbedder(Adapted):
         """A checksum of its weights and settings, wherever they come from: a name on the Hub may get other weights."""
         return f"sentence-transformers-{_checksum(self._model)[:12]}"
 
-    @cached_property
+    @property
     def _model(self) -> Any:
         with _alone:
-            if not isinstance(self._given, str):
-                _library()
-                return self._given
-            return _load(self._given, offline=self._offline)
+            if self._loaded is None:
+                library = _library()
+                named = isinstance(self._given, str)
+                self._loaded = _load(library, self._given, offline=self._offline) if named else self._given
+            return self._loaded
 
     def _vectors(self, texts: list[str], kind: Kind) -> npt.ArrayLike:
         encode = self._model.encode_query if kind == "query" else self._model.encode_document
@@ -89,18 +91,17 @@ def _library() -> ModuleType:
     return library
 
 
-def _load(model: str, *, offline: bool) -> Any:
+def _load(library: ModuleType, model: str, *, offline: bool) -> Any:
     """Load a model from this machine; only if it is not there, from the Hub, where it may have changed since it was used."""
-    transformer = _library().SentenceTransformer
     try:
         with _without_progress_bars():
-            return transformer(model, local_files_only=True)
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+            return library.SentenceTransformer(model, local_files_only=True)
+    except Exception as error:  # libraries in Rust raise no narrower one
         if offline or Path(model).is_absolute():
             raise AnamError(f"the model {model!r} cannot be loaded from this machine: {_first_line(error)}") from error
     try:
-        return transformer(model)
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        return library.SentenceTransformer(model)
+    except Exception as error:
         raise AnamError(
             f"the model {model!r} can be loaded neither from this machine nor from the Hugging Face Hub: {_first_line(error)}"
         ) from error
