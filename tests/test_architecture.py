@@ -37,6 +37,8 @@ ONLY_IN = {
     "h5py": ("store/hdf5.py", "store/loader.py"),
     "pyarrow": ("store/parquet.py",),
     "torch": ("kernels/", "store/device.py"),
+    "sentence_transformers": ("embedding/sentences.py",),
+    "transformers": ("embedding/sentences.py",),
     "matplotlib": ("cli/",),
     "click": ("cli/",),
     "rich": ("cli/",),

@@ -8,12 +8,14 @@ import click
 
 import anam_py
 from anam_py.cli import output
+from anam_py.cli.embedder import embedder_option, to_index_with
 from anam_py.cli.location import Location, json_option, nearest_store, open_store, store_for, store_option, typed
 from anam_py.cli.rows import visible
 from anam_py.exceptions import AnamError
 
 if TYPE_CHECKING:
     from anam_py.crawler import CrawlReport
+    from anam_py.embedding import Embedder
 
 __all__ = ["index"]
 
@@ -23,6 +25,7 @@ __all__ = ["index"]
 @click.option("--include", multiple=True, metavar="GLOB", help="Index only files whose path or name matches; repeatable.")
 @click.option("--exclude", multiple=True, metavar="GLOB", help="Leave out files and folders that match; repeatable.")
 @click.option("--symbols/--no-symbols", default=True, show_default=True, help="Also index functions, methods and classes.")
+@embedder_option
 @click.option("-v", "--verbose", is_flag=True, help="List every file that was skipped, with the reason.")
 @store_option
 @json_option
@@ -30,6 +33,7 @@ def index(
     path: Path | None,
     include: tuple[str, ...],
     exclude: tuple[str, ...],
+    embedder: "Embedder | None",
     store: Path | None,
     *,
     symbols: bool,
@@ -48,18 +52,16 @@ def index(
     if not path.is_dir():
         raise AnamError(f"there is no folder {str(path)!r}")
     location = store_for(path, store)
+    dimension = None if embedder is None else embedder.dimension
     location.prepare()
-    with (
-        open_store(location, read_only=False, create=True) as htm,
-        location.entered(path) as root,
-        output.progress("indexing") as show_progress,
-    ):
-        crawler = anam_py.CodeBaseCrawler(htm, symbols=symbols)
-        embedder = htm.stats()["embedder"]
-        if embedder not in (None, crawler.embedder.name):
-            click.echo(f"Embedding anew with {crawler.embedder.name}: the store was made with {embedder}", err=True)
-            crawler.reembed(progress_callback=show_progress)
-        report = crawler.index(root, [*map(typed, include)], [*map(typed, exclude)], progress_callback=show_progress)
+    with open_store(location, read_only=False, create=True, dimension=dimension) as htm:
+        crawler = anam_py.CodeBaseCrawler(htm, symbols=symbols, embedder=to_index_with(htm, location, embedder))
+        recorded = htm.stats()["embedder"]
+        with location.entered(path) as root, output.progress("indexing") as show_progress:
+            if recorded not in (None, crawler.embedder.name):
+                click.echo(f"Embedding anew with {crawler.embedder.name}: the store was made with {recorded}", err=True)
+                crawler.reembed(progress_callback=show_progress)
+            report = crawler.index(root, [*map(typed, include)], [*map(typed, exclude)], progress_callback=show_progress)
         entries = len(htm)
         htm.make_codes()  # for the searches that follow, which only read
     summary = _summary(path, location, report, entries, time.perf_counter() - start)

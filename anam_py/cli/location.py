@@ -156,7 +156,9 @@ def nearest_store() -> Path | None:
     return next((folder / FOLDER for folder in (here, *here.parents) if (folder / FOLDER).is_dir()), None)
 
 
-def open_store(location: Location, *, read_only: bool = True, create: bool = False) -> "anam_py.HTMCore":
+def open_store(
+    location: Location, *, read_only: bool = True, create: bool = False, dimension: int | None = None
+) -> "anam_py.HTMCore":
     """Open a store.
 
     Parameters
@@ -167,6 +169,8 @@ def open_store(location: Location, *, read_only: bool = True, create: bool = Fal
         Whether it is only to be read.
     create : bool
         Whether to make it, if it is not there yet.
+    dimension : int, optional
+        Length of the vectors of one that is not there yet.
 
     Returns
     -------
@@ -178,11 +182,12 @@ def open_store(location: Location, *, read_only: bool = True, create: bool = Fal
     AnamError
         If it cannot be opened; says what to do on the shell where the store's own message is about Python.
     """
-    if not create and not (location.store / MARKER).exists():
+    there = (location.store / MARKER).exists()
+    if not create and not there:
         holding_store(location)
         raise AnamError(f"the store in {location.shown!r} is damaged: {MARKER} is missing; run {location.command('repair')}")
     with alone(location):
-        return anam_py.HTMCore(location.store, read_only=read_only)
+        return anam_py.HTMCore(location.store, dimension=None if there else dimension, read_only=read_only)
 
 
 def holding_store(location: Location) -> Path:

@@ -10,6 +10,7 @@ import click
 
 import anam_py
 from anam_py.cli import output
+from anam_py.cli.embedder import to_search_with
 from anam_py.cli.location import Location, find_store, json_option, limit_option, open_store, store_option, typed
 from anam_py.cli.rows import Row
 from anam_py.exceptions import AnamError
@@ -42,8 +43,9 @@ def search(words: tuple[str, ...], limit: int, mode: Mode, store: Path | None, *
     query = " ".join(map(typed, words))
     location = find_store(store)
     with open_store(location) as htm:
+        embedder = None if mode == "lexical" else to_search_with(htm, location)
         start = time.perf_counter()
-        hits = anam_py.CodeBaseCrawler(htm).search(query, limit=limit, mode=mode)
+        hits = anam_py.CodeBaseCrawler(htm, embedder=embedder).search(query, limit=limit, mode=mode)
         seconds = time.perf_counter() - start
     rows = [Row(**(hit._asdict() | {"path": location.path_of(hit.path)})) for hit in hits]
     _report({"query": query, "mode": mode}, rows, location, seconds, as_json=as_json)
@@ -79,7 +81,7 @@ def explain(words: tuple[str, ...], limit: int, store: Path | None, *, as_json: 
     query = " ".join(map(typed, words))
     location = find_store(store)
     with open_store(location) as htm:
-        vector = anam_py.CodeBaseCrawler(htm).embedder.embed([query], kind="query")[0]
+        vector = to_search_with(htm, location).embed([query], kind="query")[0]
         if not vector.any():
             raise AnamError(f"{query!r} has no words to search for; ask with letters or digits")
         explanation = htm.explain_search(vector, limit, -1.0)

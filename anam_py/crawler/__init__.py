@@ -19,11 +19,13 @@
 from anam_py.crawler.analysis import Analysis, analyse_file
 from anam_py.crawler.crawler import CodeBaseCrawler
 from anam_py.crawler.drafts import document
+from anam_py.crawler.reembedding import UNFINISHED
 from anam_py.crawler.report import CrawlReport, Reason, Skip
 from anam_py.crawler.rules import find_violations, has_rules
 from anam_py.crawler.search import Hit
 
 __all__ = [
+    "UNFINISHED",
     "Analysis",
     "CodeBaseCrawler",
     "CrawlReport",

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from anam_py.crawler.drafts import Draft
 from anam_py.crawler.known import EMPTY
-from anam_py.embedding import Embedder
+from anam_py.embedding import Embedder, choice_of
 from anam_py.exceptions import CrawlerError
 from anam_py.store import Entry, File, Ledger
 
@@ -20,6 +20,8 @@ __all__ = ["Batch", "embed", "embed_query"]
 _MAX_ROWS = 4096
 _MAX_CHARACTERS = 16 * 1024 * 1024
 _MAX_SECONDS = 3.0
+# Some embedders take a tenth of a second for a text: they are to be seen at work, and interrupted without losing much of it.
+_EMBEDDED_AT_ONCE = 256
 
 
 @dataclass(slots=True)
@@ -44,6 +46,7 @@ class Batch:
     ledger: Ledger
     embedder: Embedder
     _drafts: list[Draft] = field(default_factory=list)
+    _vectors: list[npt.NDArray[np.float32]] = field(default_factory=list)
     _diffs: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     _forget: list[str] = field(default_factory=list)
     _gone: list[str] = field(default_factory=list)
@@ -90,6 +93,7 @@ class Batch:
         self._characters += sum(len(draft.text) for draft in drafts) or len(result["content"] if result else "")
         if diff_ops:
             self._diffs[drafts[0].key] = diff_ops
+        self._embed(_EMBEDDED_AT_ONCE)
 
     def drop(self, path: str, keys: Sequence[str]) -> None:
         """Add a file that is no longer there, with the keys of what was stored of it."""
@@ -106,8 +110,9 @@ class Batch:
         int
             How many of its files have nothing to embed.
         """
-        vectors = embed(self.embedder, [draft.document for draft in self._drafts])
-        embedded = [bool(row.any()) for row in vectors]
+        self._embed(1)
+        vectors = np.concatenate([np.empty((0, self.embedder.dimension), np.float32), *self._vectors])
+        embedded: list[bool] = np.asarray(vectors.any(axis=1)).tolist()
         entries = [
             Entry(draft.key, vector, draft.metadata, self._diffs.get(draft.key), draft.text)
             for draft, vector, there in zip(self._drafts, vectors, embedded, strict=True)
@@ -127,8 +132,16 @@ class Batch:
         forget = [*self._forget, *wordless]
         if entries or forget or rows or self._gone:
             name = self.embedder.name if entries else None
-            self.ledger.commit(entries=entries, forget=forget, files=rows, gone=self._gone, embedder=name)
+            choice = choice_of(self.embedder)
+            self.ledger.commit(entries=entries, forget=forget, files=rows, gone=self._gone, embedder=name, choice=choice)
         return results, empty
+
+
+    def _embed(self, least: int) -> None:
+        """Embed what is not embedded yet, if it is so much."""
+        waiting = self._drafts[sum(map(len, self._vectors)) :]
+        if len(waiting) >= least:
+            self._vectors.append(embed(self.embedder, [draft.document for draft in waiting]))
 
 
 def embed(embedder: Embedder, documents: Sequence[str]) -> npt.NDArray[np.float32]:

@@ -12,12 +12,12 @@ from anam_py.crawler.analysis import MAX_FILE_BYTES, MAX_LINE_BYTES, analyse_fil
 from anam_py.crawler.crawl import Crawl, Request, Step
 from anam_py.crawler.paths import key_prefix
 from anam_py.crawler.ranking import Mode
-from anam_py.crawler.reembedding import check_embedder, reembed
+from anam_py.crawler.reembedding import check_embedder, keep_choice, reembed
 from anam_py.crawler.report import CrawlReport
 from anam_py.crawler.search import Hit, Where
 from anam_py.crawler.search import search as search_store
 from anam_py.crawler.selection import Selection
-from anam_py.embedding import Embedder, default_embedder
+from anam_py.embedding import Embedder, EmbedderLike, as_embedder
 from anam_py.exceptions import CrawlerError, ValidationError
 from anam_py.store import HTMCore
 
@@ -40,8 +40,10 @@ class CodeBaseCrawler:
     ----------
     htm_core : HTMCore
         The store.
-    embedder : Embedder, optional
-        What makes vectors of texts; `anam_py.embedding.default_embedder` by default. A store takes one embedder's vectors only.
+    embedder : Embedder, str, Callable or sentence_transformers.SentenceTransformer, optional
+        What makes vectors of texts, as for `anam_py.embedding.as_embedder`: ``"static"``, ``"hash"``,
+        ``"sentence-transformers:MODEL"``, a model, a function of a list of texts, or an object; by default
+        `anam_py.embedding.default_embedder`. A store takes one embedder's vectors only.
     symbols : bool, default False
         Whether every function, method and class also becomes an entry of itself, under ``path::qualified.name``. So do blocks of
         code outside of them, under ``path::<what they assign or begin with>``, and windows of lines of files in a language
@@ -69,19 +71,15 @@ class CodeBaseCrawler:
         self,
         htm_core: HTMCore,
         *,
-        embedder: Embedder | None = None,
+        embedder: EmbedderLike | None = None,
         symbols: bool = False,
         max_file_bytes: int = MAX_FILE_BYTES,
         max_line_bytes: int = MAX_LINE_BYTES,
     ) -> None:
         if not isinstance(htm_core, HTMCore):
             raise ValidationError(f"htm_core must be an HTMCore, got {type(htm_core).__name__}")
-        if embedder is not None and not isinstance(embedder, Embedder):
-            raise ValidationError(f"embedder must have name, dimension and embed(texts, kind), got {type(embedder).__name__}")
-        if embedder is not None:
-            _check_named(embedder)
         self._htm = htm_core
-        self._embedder = embedder or default_embedder()
+        self._embedder = as_embedder(embedder)
         self._symbols = bool(symbols)
         self._max_file_bytes = check_count(max_file_bytes, "max_file_bytes", 1, 2**31)
         self._max_line_bytes = check_count(max_line_bytes, "max_line_bytes", 1, 2**31)
@@ -356,6 +354,7 @@ class CodeBaseCrawler:
         _check_root(root)
         if store:
             check_embedder(self._htm, self._embedder)
+            keep_choice(self._htm, self._embedder)
         request = Request(
             root=root,
             prefix=key_prefix(root),
@@ -370,13 +369,6 @@ class CodeBaseCrawler:
         crawl = Crawl(self._htm, self._embedder, request, report)
         self._last_report = report
         return crawl
-
-
-def _check_named(embedder: Embedder) -> None:
-    name: object = embedder.name
-    if not isinstance(name, str) or not name:
-        raise ValidationError(f"embedder.name must be a str that is not empty, got {describe(name)}")
-    check_count(embedder.dimension, "embedder.dimension", 1)
 
 
 def _check_callback(progress_callback: object) -> None:

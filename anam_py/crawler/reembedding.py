@@ -6,15 +6,15 @@ from itertools import islice
 from anam_py.crawler.batch import embed
 from anam_py.crawler.drafts import document
 from anam_py.crawler.known import EMPTY
-from anam_py.embedding import Embedder
+from anam_py.embedding import Embedder, choice_of
 from anam_py.exceptions import CrawlerError
 from anam_py.store import Entry, HTMCore, Ledger
 
-__all__ = ["check_embedder", "reembed"]
+__all__ = ["UNFINISHED", "check_embedder", "keep_choice", "reembed"]
 
 _AT_ONCE = 500
 # Recorded while entries of two embedders are in the store, so that no crawl or search takes it for either's.
-_UNFINISHED = " (unfinished)"
+UNFINISHED = " (unfinished)"
 
 
 def check_embedder(htm: HTMCore, embedder: Embedder) -> None:
@@ -26,12 +26,22 @@ def check_embedder(htm: HTMCore, embedder: Embedder) -> None:
         If the store was indexed with another one; says what to do.
     """
     _check_dimension(htm, embedder)
-    recorded = Ledger(htm).embedder
+    ledger = Ledger(htm)
+    recorded = ledger.embedder
     if recorded not in (None, embedder.name):
+        choice = ledger.choice
+        that = "that embedder" if choice is None else f"embedder={choice!r}"
         raise CrawlerError(
             f"the store {str(htm.storage_path)!r} was indexed with embedder {recorded!r}, this crawler has {embedder.name!r}; "
-            "their vectors cannot be compared: call reembed() to embed what is stored anew, or use a crawler with that embedder"
+            f"their vectors cannot be compared: call reembed() to embed what is stored anew, or use a crawler with {that}"
         )
+
+
+def keep_choice(htm: HTMCore, embedder: Embedder) -> None:
+    """Record what the store's embedder can be made of again, where nothing else may have to be written that would say so."""
+    ledger, choice = Ledger(htm), choice_of(embedder)
+    if choice not in (None, ledger.choice) and ledger.embedder == embedder.name:
+        ledger.commit(embedder=embedder.name, choice=choice)
 
 
 def reembed(htm: HTMCore, embedder: Embedder, progress_callback: Callable[[int, int, str], object] | None = None) -> int:
@@ -60,7 +70,8 @@ def reembed(htm: HTMCore, embedder: Embedder, progress_callback: Callable[[int, 
         return 0
     # What had nothing to embed may have now: the next crawl will see.
     empty = [path for path, row in ledger.files().items() if row.outcome == EMPTY]
-    ledger.commit(gone=empty, embedder=embedder.name + _UNFINISHED)
+    choice = choice_of(embedder)
+    ledger.commit(gone=empty, embedder=embedder.name + UNFINISHED, choice=choice)
     count, done, total = 0, 0, len(htm)
     keys = htm.keys()
     while group := list(islice(keys, _AT_ONCE)):
@@ -68,7 +79,7 @@ def reembed(htm: HTMCore, embedder: Embedder, progress_callback: Callable[[int, 
         done += len(group)
         if progress_callback is not None:
             progress_callback(done, total, group[-1])
-    ledger.commit(embedder=embedder.name)
+    ledger.commit(embedder=embedder.name, choice=choice)
     return count
 
 
@@ -92,5 +103,5 @@ def _check_dimension(htm: HTMCore, embedder: Embedder) -> None:
     if embedder.dimension != htm.dimension:
         raise CrawlerError(
             f"embedder {embedder.name!r} makes vectors of {embedder.dimension} numbers, the store {str(htm.storage_path)!r} "
-            f"holds vectors of {htm.dimension}: open a store with dimension={embedder.dimension}"
+            f"holds vectors of {htm.dimension}: open another store with dimension={embedder.dimension}"
         )

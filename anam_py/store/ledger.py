@@ -1,5 +1,6 @@
 """What the crawler knows of each file, committed together with the entries it made of it."""
 
+import json
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -49,6 +50,14 @@ class Ledger:
         with self._htm._reading().catalog.reading() as reader:
             return reader.meta().get("embedder")
 
+    @property
+    def choice(self) -> str | None:
+        """What that embedder can be made of again; None where it was the default, or only its own program can make it."""
+        with self._htm._reading().catalog.reading() as reader:
+            meta = reader.meta()
+        name, choice = json.loads(meta.get("embedder_choice", "[null, null]"))
+        return choice if name == meta.get("embedder") else None
+
     def storing_much(self) -> AbstractContextManager[None]:
         """Return a context in which the store puts off what can wait until all is stored."""
         return self._htm._writing().coder.held_off()
@@ -66,6 +75,7 @@ class Ledger:
         files: Sequence[File] = (),
         gone: Sequence[str] = (),
         embedder: str | None = None,
+        choice: str | None = None,
     ) -> None:
         """Change entries and ledger in one transaction.
 
@@ -81,6 +91,8 @@ class Ledger:
             Keys of files to drop from the ledger.
         embedder : str, optional
             Name to record as the one whose vectors these are.
+        choice : str, optional
+            What that embedder can be made of again. Without, what was recorded under its name stays.
 
         Raises
         ------
@@ -104,6 +116,12 @@ class Ledger:
                 batch,
                 deletes=list(dict.fromkeys(forget)),
                 ledger=LedgerChange(_ROOT, files, gone),
-                meta={} if embedder is None else {"embedder": embedder},
+                meta=_meta(embedder, choice),
             )
         )
+
+
+def _meta(embedder: str | None, choice: str | None) -> dict[str, str]:
+    if embedder is None:
+        return {}
+    return {"embedder": embedder} | ({} if choice is None else {"embedder_choice": json.dumps([embedder, choice])})

@@ -446,7 +446,7 @@ def test_a_missing_folder_a_file_and_an_unreadable_folder_are_refused(tree: Path
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"htm_core": "store"}, {"embedder": "hash"}, {"max_file_bytes": 0}, {"max_line_bytes": "1"}, {"max_file_bytes": True}],
+    [{"htm_core": "store"}, {"embedder": "words"}, {"max_file_bytes": 0}, {"max_line_bytes": "1"}, {"max_file_bytes": True}],
 )
 def test_wrong_arguments_are_refused(arguments: dict[str, Any], htm: HTMCore) -> None:
     with pytest.raises(ValidationError, match=next(iter(arguments))):

@@ -12,6 +12,7 @@ from trees import make_tree
 from anam_py import CodeBaseCrawler, CrawlerError, HTMCore, ValidationError
 from anam_py.crawler import reembedding
 from anam_py.embedding import default_embedder
+from anam_py.store import Ledger
 
 FILES = {"a.py": "def one():\n    pass\n", "b.md": "# Words\n", "empty.py": "\n", "digits.txt": "123 456\n"}
 
@@ -78,6 +79,23 @@ def test_a_store_is_embedded_anew_from_its_own_texts(indexed: HTMCore, tree: Pat
     assert crawler.search("one")[0].symbol == "one"
     with pytest.raises(CrawlerError, match="was indexed with embedder 'reversed-1'"):
         CodeBaseCrawler(indexed).index(".")
+
+
+def test_a_refusal_says_how_the_embedder_was_chosen(tree: Path, htm: HTMCore) -> None:
+    make_tree(tree, FILES)
+    CodeBaseCrawler(htm, embedder="hash").index(".")
+    with pytest.raises(CrawlerError, match=r"with embedder 'hash-1', .* or use a crawler with embedder='hash'$"):
+        CodeBaseCrawler(htm).index(".")
+
+
+def test_a_choice_of_the_embedder_that_a_store_has_is_recorded_though_nothing_is_embedded(tree: Path, htm: HTMCore) -> None:
+    make_tree(tree, FILES)
+    CodeBaseCrawler(htm).index(".")
+    assert Ledger(htm).choice is None
+    CodeBaseCrawler(htm, embedder="static").index(".")
+    assert Ledger(htm).choice == "static"
+    CodeBaseCrawler(htm).index(".")
+    assert Ledger(htm).choice == "static"
 
 
 def test_an_interrupted_change_of_embedders_is_nobodys_until_it_is_finished(

@@ -56,6 +56,18 @@ def test_entries_and_files_are_committed_together(
     assert htm.stats()["embedder"] == "hash-1"
 
 
+def test_what_an_embedder_can_be_made_of_is_recorded_with_its_name(store: HTMCore) -> None:
+    ledger = Ledger(store)
+    assert ledger.choice is None
+    ledger.commit(embedder="hash-1", choice="hash")
+    ledger.commit(files=[file("a")], choice="of none")
+    assert (ledger.embedder, ledger.choice) == ("hash-1", "hash")
+    ledger.commit(embedder="another")
+    assert (ledger.embedder, ledger.choice) == ("another", None)
+    ledger.commit(embedder="hash-1")
+    assert ledger.choice == "hash"
+
+
 def test_a_commit_that_cannot_be_stored_changes_nothing(store: HTMCore) -> None:
     ledger = Ledger(store)
     ledger.commit(entries=[Entry("a", V, {})], files=[file("a")], embedder="one")

@@ -23,7 +23,7 @@ from anam_py import (
     show_versions,
     validate_nam_compliance,
 )
-from anam_py.embedding import Embedder, default_embedder
+from anam_py.embedding import Embedder, as_embedder, default_embedder, from_callable
 from anam_py.kernels import EthicalGate, ResonanceKernel
 from anam_py.orchestrator import Context
 
@@ -33,6 +33,7 @@ settings: dict[str, Any] = get_ffi_config()
 show_versions()
 
 embedder: Embedder = default_embedder()
+hashing: Embedder = as_embedder("hash")
 vectors: npt.NDArray[np.float32] = embedder.embed(["def main(): ..."], kind="document")
 
 
@@ -69,6 +70,17 @@ def crawl(htm: HTMCore, root: str) -> None:
     print(results)
     for hit in crawler.search("parse command line arguments", limit=3):
         print(hit.path, hit.start_line, hit.score)
+
+
+def count_letters(texts: list[str]) -> list[list[int]]:
+    return [[text.count(letter) for letter in "abc"] for text in texts]
+
+
+def crawl_with_others(htm: HTMCore, model: Any) -> None:
+    for given in ("sentence-transformers:all-MiniLM-L6-v2", model, count_letters, hashing, None):
+        print(CodeBaseCrawler(htm, embedder=given).embedder.name)
+    letters: Embedder = from_callable(count_letters, name="letters-1", dimension=3)
+    CodeBaseCrawler(htm, embedder=letters)
 
 
 def judge(action: npt.NDArray[np.float64]) -> bool:
