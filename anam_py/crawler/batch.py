@@ -136,7 +136,6 @@ class Batch:
             self.ledger.commit(entries=entries, forget=forget, files=rows, gone=self._gone, embedder=name, choice=choice)
         return results, empty
 
-
     def _embed(self, least: int) -> None:
         """Embed what is not embedded yet, if it is so much."""
         waiting = self._drafts[sum(map(len, self._vectors)) :]
