@@ -1,5 +1,7 @@
 """``anam index``: bring the store of a folder up to date."""
 
+import os
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +28,7 @@ __all__ = ["index"]
 @click.option("--exclude", multiple=True, metavar="GLOB", help="Leave out files and folders that match; repeatable.")
 @click.option("--symbols/--no-symbols", default=True, show_default=True, help="Also index functions, methods and classes.")
 @embedder_option
+@click.option("--yes", is_flag=True, help="Do not ask before the home folder or a whole disk is indexed.")
 @click.option("-v", "--verbose", is_flag=True, help="List every file that was skipped, with the reason.")
 @store_option
 @json_option
@@ -37,6 +40,7 @@ def index(
     store: Path | None,
     *,
     symbols: bool,
+    yes: bool,
     verbose: bool,
     as_json: bool,
 ) -> None:
@@ -51,6 +55,8 @@ def index(
         path = nearest.parent if nearest else Path()
     if not path.is_dir():
         raise AnamError(f"there is no folder {str(path)!r}")
+    if not yes:
+        _ask_if_vast(path)
     location = store_for(path, store)
     dimension = None if embedder is None else embedder.dimension
     location.prepare()
@@ -72,6 +78,18 @@ def index(
     if verbose:
         for skip in report.skipped:
             click.echo(f"skipped {visible(str(skip))}", err=True)
+
+
+def _ask_if_vast(path: Path) -> None:
+    """Ask whoever names the home folder, or a folder that it is in, whether that is what they mean."""
+    folder, home = path.resolve(), Path(os.path.expanduser("~")).resolve()  # noqa: PTH111 - Path.home() fails where there is none
+    if not home.is_relative_to(folder):
+        return
+    what = "your home folder" if folder == home else "a whole disk" if folder == Path(folder.anchor) else "where home folders are"
+    if not sys.stdin.isatty():
+        raise AnamError(f"{str(folder)!r} is {what}; if you mean all of it, add --yes")
+    if not click.confirm(f"{str(folder)!r} is {what}. Index all of it?", err=True):
+        raise AnamError("nothing was indexed")
 
 
 def _summary(path: Path, location: Location, report: "CrawlReport", entries: int, seconds: float) -> dict[str, Any]:

@@ -49,6 +49,28 @@ def test_only_what_changed_is_indexed_again_and_what_is_gone_is_forgotten(indexe
     assert "web/view.js" not in run("search", "draw table", "--json").paths
 
 
+@pytest.mark.parametrize("named", ["home", "above home", "as it is"])
+def test_a_home_folder_is_indexed_only_by_those_who_mean_it(
+    named: str, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(project))
+    monkeypatch.setenv("USERPROFILE", str(project))
+    arguments = ["index"] if named == "as it is" else ["index", str(project if named == "home" else project.parent)]
+    result = run(*arguments)
+    assert result.status == 2
+    assert "if you mean all of it, add --yes" in result.err
+    assert not list(tmp_path.rglob(".anam"))
+    assert run(*arguments, "--yes").status == 0
+    (project / "inner").mkdir()
+    assert run("index", str(project / "inner")).status == 0
+
+
+def test_a_whole_disk_is_indexed_only_by_those_who_mean_it() -> None:
+    result = run("index", Path.cwd().anchor)
+    assert result.status == 2
+    assert "is a whole disk; if you mean all of it, add --yes" in result.err
+
+
 def test_git_ignored_files_are_not_indexed(indexed: Path) -> None:
     assert "ignored.py" not in run("search", "secret of the ignored file", "--json").paths
 
