@@ -1,9 +1,7 @@
 """``anam review``: let agents review files, and say what they found and whether it passes."""
 
-import asyncio
 import contextlib
 import os
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,6 +46,8 @@ def review(files: tuple[Path, ...], more: tuple[str, ...], description: str | No
     What was decided is recorded in the nearest store above, if that can be written. Exits with status 1 if something was refused,
     failed or did not pass.
     """
+    import asyncio  # noqa: PLC0415 - the other commands need not wait for it
+
     start = time.perf_counter()
     task: dict[str, Any] = {"type": "code_review", "files": [os.fspath(path) for path in files], "requirements": [*REQUIREMENTS]}
     if description is not None:
@@ -85,6 +85,8 @@ def _store(store: Path | None) -> Iterator[tuple["anam_py.HTMCore", Location | N
             return
     else:
         click.echo("Not recorded: no store here or in a folder above; make one with: anam index", err=True)
+    import tempfile  # noqa: PLC0415 - likewise
+
     with tempfile.TemporaryDirectory(prefix="anam-review-") as folder, anam_py.HTMCore(folder, durability="normal") as htm:
         yield htm, None
 

@@ -7,7 +7,6 @@ import os
 import threading
 from collections.abc import Iterator
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -79,11 +78,13 @@ def _absolute(model: str) -> str:
 
 def _library() -> ModuleType:
     how = 'pip install "anam_py[sentence-transformers]"'
+    from importlib.metadata import version  # noqa: PLC0415 - who has no such model need not wait for it
+
     try:
         import sentence_transformers  # noqa: PLC0415 - takes seconds
 
         found = version("sentence-transformers")
-    except (ImportError, PackageNotFoundError) as error:
+    except ImportError as error:
         raise ImportError(f"the embedder needs sentence-transformers, which cannot be imported ({error}): {how}") from error
     if int(found.partition(".")[0]) < _OLDEST:
         raise ImportError(f"the embedder needs sentence-transformers {_OLDEST} or newer, this is {found}: {how}")

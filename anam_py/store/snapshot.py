@@ -252,7 +252,7 @@ class Snapshot:
         """Return this snapshot with the rows of `ids` dead."""
         if not len(ids):
             return self
-        dead = np.unique(np.array(ids, np.int64))
+        dead = np.sort(np.array(ids, np.int64))
         segments = tuple(block.without(dead) for block in self.segments)
         return Snapshot(segments, self.pending.without(dead), self.missing)
 
