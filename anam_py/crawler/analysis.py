@@ -6,11 +6,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from anam_py.crawler import secrets
 from anam_py.crawler.chunks import Chunk, blocks, windows
 from anam_py.crawler.languages import FileType, Language, file_type_of, language_of
 from anam_py.crawler.parse import Symbol, Syntax, parse
 from anam_py.crawler.paths import symbol_key, written
 from anam_py.crawler.reading import Content, Unindexable, decode, read
+from anam_py.crawler.report import Reason, masked_note
 from anam_py.exceptions import CrawlerError
 
 __all__ = ["MAX_FILE_BYTES", "MAX_LINE_BYTES", "Analysis", "analyse", "analyse_file", "content_hash"]
@@ -26,6 +28,9 @@ class Analysis(NamedTuple):
     Attributes
     ----------
     text : str
+        With asterisks for the values in it that look like secrets.
+    masked : int
+        How many those are.
     metadata : dict
         What its entry says of it.
     symbols : tuple of (str, Symbol)
@@ -37,6 +42,7 @@ class Analysis(NamedTuple):
     """
 
     text: str
+    masked: int
     metadata: dict[str, Any]
     symbols: tuple[tuple[str, Symbol], ...]
     chunks: tuple[tuple[str, Chunk], ...]
@@ -105,10 +111,15 @@ def analyse(content: Content, key: str, relative: str, max_line_bytes: int) -> A
     Raises
     ------
     Unindexable
-        If it is no text, or has too long a line.
+        If it is no text, has too long a line, or is a secret as a whole.
     """
+    if kind := secrets.kind_by_name(relative):
+        raise Unindexable(Reason.SECRET, kind)
     text, encoding, broken = decode(content.data, max_line_bytes)
     language = language_of(relative, text)
+    if not language.grammar and (kind := secrets.kind_by_text(relative, text)):
+        raise Unindexable(Reason.SECRET, kind)
+    text, masked = secrets.masked(text, language)
     syntax = parse(text, language.grammar) if language.grammar else Syntax()
     file_type = file_type_of(relative, language, text)
     lines = text.split("\n")
@@ -117,6 +128,8 @@ def analyse(content: Content, key: str, relative: str, max_line_bytes: int) -> A
     blank = sum(not line.strip() for line in lines[:line_count])
     comments = syntax.comment_lines if language.grammar else _comment_lines(lines, language)
     notes = [*syntax.notes, *([f"invalid {encoding}, decoded with replacement"] if broken else [])]
+    if masked:
+        notes.append(masked_note(masked))
     metadata: dict[str, Any] = {
         "kind": "file",
         "language": language.name,
@@ -145,6 +158,7 @@ def analyse(content: Content, key: str, relative: str, max_line_bytes: int) -> A
     count = len(syntax.symbols)
     return Analysis(
         text,
+        masked,
         metadata,
         tuple(zip(keys[:count], syntax.symbols, strict=True)),
         tuple(zip(keys[count:], chunks, strict=True)),

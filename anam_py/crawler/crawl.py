@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from anam_py.crawler import secrets
 from anam_py.crawler.analysis import Analysis, analyse, content_hash
 from anam_py.crawler.batch import Batch
 from anam_py.crawler.drafts import Draft, file_draft, symbol_drafts
 from anam_py.crawler.known import EMPTY, INDEXED, KnownFiles, skipped_row
+from anam_py.crawler.languages import language_of
 from anam_py.crawler.paths import SEPARATOR, fits
 from anam_py.crawler.reading import Content, Unindexable, read
 from anam_py.crawler.report import CHANGED, NEW, UNCHANGED, CrawlReport, Reason, Skip
@@ -171,6 +173,8 @@ class Crawl:
     def _index(self, row: File | None, key: str, content: Content, analysis: Analysis) -> None:
         status = self._compared(row, analysis)
         self._report.count(status)
+        if analysis.masked:
+            self._report.masked[key] = analysis.masked
         own = file_draft(key, analysis, self._embedder.name)
         result = _result(key, analysis.text, own.metadata, status) if self._request.results else None
         if not self._request.store or status == UNCHANGED:
@@ -183,12 +187,15 @@ class Crawl:
             self._batch.add(fresh, result, drafts=drafts)
         else:
             old_text = self._htm.get_text(key)
-            differences = None if old_text is None else diff_ops(old_text, analysis.text)
             old = self._stored_symbols(key)
             kept = {draft.key for draft in drafts}
-            drafts = [own, *(draft for draft in drafts[1:] if not self._is_stored(draft, old))]
             forget = [name for name in old if name not in kept]
-            self._batch.add(fresh, result, drafts=drafts, diff_ops=differences, forget=forget)
+            if old_text is not None and secrets.masked(old_text, language_of(key, old_text))[1]:  # from before they were masked
+                self._batch.add(fresh, result, drafts=drafts, purge=[key, *old])
+            else:
+                differences = None if old_text is None else diff_ops(old_text, analysis.text)
+                drafts = [own, *(draft for draft in drafts[1:] if not self._is_stored(draft, old))]
+                self._batch.add(fresh, result, drafts=drafts, diff_ops=differences, forget=forget)
         self._report.symbols += len(drafts) - 1
         if self._request.symbols and analysis.chunks and not analysis.grammar:
             self._report.windows[analysis.metadata["language"]] += 1
@@ -210,7 +217,9 @@ class Crawl:
             return
         fresh = skipped_row(skip) if file is None else skipped_row(skip, file.size, file.changed_ns)
         if fresh != row:
-            self._batch.add(fresh, forget=self._stored_keys(row))
+            keys = self._stored_keys(row)
+            is_secret = skip.reason is Reason.SECRET
+            self._batch.add(fresh, forget=() if is_secret else keys, purge=keys if is_secret else ())
 
     # ---- what is stored of a file ----
 
