@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-__all__ = ["MASK", "masked"]
+__all__ = ["MASK", "SECRET_NAME", "TOKEN", "masked"]
 
 MASK: Final = "***"
 
@@ -24,6 +24,7 @@ _WORDS = r"""
 # What goes on like this says something about a secret and is none: max_tokens and token_count, password_length, secret_name.
 _ABOUT = r"[ _.-]?(?i:budget|count|expir[a-z]*|length|limit|name|type|url|usage)"
 _NAME = rf"(?:{_WORDS})(?![a-z])(?!{_ABOUT})"
+SECRET_NAME: Final = re.compile(_NAME, re.VERBOSE)
 
 
 class _Form(NamedTuple):
@@ -43,6 +44,16 @@ def _assigned(found: re.Match[str]) -> str:
     return f"{found['name']}{quote}{MASK}{quote}"
 
 
+# Tokens that are known by their form alone, with what each has in it, in small letters.
+_TOKENS = (
+    ("akia asia", r"(?<![A-Z0-9])(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Z0-9])"),
+    ("gh github_pat_ glpat- gldt- glrt-", r"(?:gh[oprsu]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|gl(?:pat|dt|rt)-[\w-]{20,})"),
+    ("xox xapp-", r"(?:xox[abceoprs]-|xapp-)[A-Za-z0-9-]{10,}"),
+    ("aiza ya29. gocspx-", r"(?:AIza[\w-]{30,}|ya29\.[\w-]{20,}|GOCSPX-[\w-]{20,})"),
+    ("_live_ _test_ whsec_", r"(?:[prs]k_(?:live|test)_[A-Za-z0-9]{10,}|whsec_[A-Za-z0-9+/=]{16,})"),
+    ("sk- hf_ npm_ pypi-", r"(?<![A-Za-z0-9])(?:sk-[\w-]{20,}|hf_[A-Za-z0-9]{30,}|npm_[A-Za-z0-9]{36}|pypi-[\w-]{50,})"),
+)
+TOKEN: Final = re.compile("|".join(pattern for _, pattern in _TOKENS))
 _FORMS: Final = (
     _form("private", r"-----BEGIN\ [A-Z0-9 ]{0,40}PRIVATE\ KEY(?:\ BLOCK)?-----.*?(?:-----END\ [A-Z0-9 ]{0,40}-----|\Z)"),
     # name=value, name: value, "name": "value", --name value; of a header, all that stands on the line.
@@ -58,19 +69,13 @@ _FORMS: Final = (
     _form("--", rf"(?P<name>--[\w-]{{0,16}}?{_NAME}\ {{1,4}})(?P<quote>)(?!-)[^\s\"']++", _assigned),
     _form("://", r"(?P<name>://[^\s:/?\#@\"'<>]*+:)(?P<quote>)[^\s/?\#\"'<>]*(?=@)", _assigned),
     _form("bearer", r"(?P<name>(?i:bearer)\ {1,4})(?P<quote>)[\w.~+/=-]{8,}", _assigned),
-    _form("akia asia", r"(?<![A-Z0-9])(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Z0-9])"),
-    _form("gh github_pat_ glpat- gldt- glrt-", r"(?:gh[oprsu]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|gl(?:pat|dt|rt)-[\w-]{20,})"),
-    _form("xox xapp-", r"(?:xox[abceoprs]-|xapp-)[A-Za-z0-9-]{10,}"),
+    *(_form(marks, pattern) for marks, pattern in _TOKENS),
     _form("hooks.slack.com/", r"(?P<name>hooks\.slack\.com/(?:services|workflows)/)(?P<quote>)[\w/]{10,}", _assigned),
-    _form("aiza ya29. gocspx-", r"(?:AIza[\w-]{30,}|ya29\.[\w-]{20,}|GOCSPX-[\w-]{20,})"),
-    _form("_live_ _test_ whsec_", r"(?:[prs]k_(?:live|test)_[A-Za-z0-9]{10,}|whsec_[A-Za-z0-9+/=]{16,})"),
-    _form("sk- hf_ npm_ pypi-", r"(?<![A-Za-z0-9])(?:sk-[\w-]{20,}|hf_[A-Za-z0-9]{30,}|npm_[A-Za-z0-9]{36}|pypi-[\w-]{50,})"),
     # JSON Web Tokens, and whatever else is a JSON object in base64.
     _form("eyj", r"eyJ[\w-]{17,}(?:\.[\w-]+){0,4}"),
 )
 # What a text has to have in it, in small letters, for a form to be looked for.
 _MARKS: Final = tuple((mark, form) for form in _FORMS for mark in form.marks)
-_SECRET_NAME: Final = re.compile(_NAME, re.VERBOSE)
 _CACHED_CHARACTERS: Final = 64
 
 
@@ -110,7 +115,7 @@ def _masked_dict(value: dict[str, Any]) -> dict[str, Any]:
 
 def _name(key: str) -> tuple[str, bool]:
     """Return a key as it may be shown, and whether it names a secret."""
-    return _masked_text(key), _SECRET_NAME.search(key) is not None
+    return _masked_text(key), SECRET_NAME.search(key) is not None
 
 
 _cached_name = lru_cache(4096)(_name)

@@ -6,11 +6,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from anam_py.crawler import secrets
 from anam_py.crawler.chunks import Chunk, blocks, windows
 from anam_py.crawler.languages import FileType, Language, file_type_of, language_of
 from anam_py.crawler.parse import Symbol, Syntax, parse
 from anam_py.crawler.paths import symbol_key, written
 from anam_py.crawler.reading import Unindexable, decode, read
+from anam_py.crawler.report import Reason, masked_note
 from anam_py.exceptions import CrawlerError
 
 __all__ = ["MAX_FILE_BYTES", "MAX_LINE_BYTES", "Analysis", "analyse", "analyse_file", "content_hash"]
@@ -26,6 +28,7 @@ class Analysis(NamedTuple):
     Attributes
     ----------
     text : str
+        With asterisks for the values in it that look like secrets.
     metadata : dict
         What its entry says of it.
     symbols : tuple of (str, Symbol)
@@ -74,6 +77,8 @@ def analyse_file(path: Path, max_file_bytes: int = MAX_FILE_BYTES, max_line_byte
         raise CrawlerError(f"{str(path)!r} is a directory: call crawl_directory() for the files in it")
     key = written(os.path.normpath(path))
     try:
+        if kind := secrets.kind_by_name(path.name):
+            raise Unindexable(Reason.SECRET, kind)
         content = read(str(path.resolve()), max_file_bytes)
         return key, analyse(content.data, content.status.st_mtime, key, _below_here(path), max_line_bytes)
     except Unindexable as error:
@@ -108,10 +113,13 @@ def analyse(data: bytes, mtime: float, key: str, relative: str, max_line_bytes: 
     Raises
     ------
     Unindexable
-        If it has too long a line.
+        If it has too long a line, or is a secret by what is in it.
     """
     text, encoding, broken = decode(data, max_line_bytes)
     language = language_of(relative, text)
+    if not language.grammar and (kind := secrets.kind_by_text(relative, text)):
+        raise Unindexable(Reason.SECRET, kind)
+    text, masked = secrets.masked(text, language)
     syntax = parse(text, language.grammar) if language.grammar else Syntax()
     file_type = file_type_of(relative, language, text)
     lines = text.split("\n")
@@ -120,6 +128,8 @@ def analyse(data: bytes, mtime: float, key: str, relative: str, max_line_bytes: 
     blank = sum(not line.strip() for line in lines[:line_count])
     comments = syntax.comment_lines if language.grammar else _comment_lines(lines, language)
     notes = [*syntax.notes, *([f"invalid {encoding}, decoded with replacement"] if broken else [])]
+    if masked:
+        notes.append(masked_note(masked))
     metadata: dict[str, Any] = {
         "kind": "file",
         "language": language.name,
@@ -142,6 +152,7 @@ def analyse(data: bytes, mtime: float, key: str, relative: str, max_line_bytes: 
         "encoding": encoding,
         "content_hash": content_hash(data),
         "mtime": mtime,
+        "masked_values": masked,
         "notes": notes,
     }
     keys = _keys(key, [*(symbol.name for symbol in syntax.symbols), *(f"<{chunk.name}>" for chunk in chunks)])

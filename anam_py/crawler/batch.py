@@ -49,6 +49,7 @@ class Batch:
     _vectors: list[npt.NDArray[np.float32]] = field(default_factory=list)
     _diffs: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     _forget: list[str] = field(default_factory=list)
+    _purge: list[str] = field(default_factory=list)
     _gone: list[str] = field(default_factory=list)
     _files: list[_Taken] = field(default_factory=list)
     _characters: int = 0
@@ -58,7 +59,7 @@ class Batch:
     def full(self) -> bool:
         """Whether it is time to commit."""
         return (
-            len(self._drafts) + len(self._forget) + len(self._gone) + len(self._files) >= _MAX_ROWS
+            len(self._drafts) + len(self._forget) + len(self._purge) + len(self._gone) + len(self._files) >= _MAX_ROWS
             or self._characters >= _MAX_CHARACTERS
             or time.monotonic() - self._started >= _MAX_SECONDS
         )
@@ -71,6 +72,7 @@ class Batch:
         drafts: Sequence[Draft] = (),
         diff_ops: list[dict[str, Any]] | None = None,
         forget: Sequence[str] = (),
+        purge: Sequence[str] = (),
     ) -> None:
         """Add a file.
 
@@ -86,10 +88,13 @@ class Batch:
             What has changed in the file.
         forget : sequence of str
             Keys that are no longer to be there.
+        purge : sequence of str
+            Keys of which nothing is to be left, not even their history, before the drafts are stored.
         """
         self._files.append(_Taken(row, result, len(self._drafts) if drafts else None))
         self._drafts += drafts
         self._forget += forget
+        self._purge += purge
         self._characters += sum(len(draft.text) for draft in drafts) or len(result["content"] if result else "")
         if diff_ops:
             self._diffs[drafts[0].key] = diff_ops
@@ -102,6 +107,8 @@ class Batch:
 
     def commit(self) -> tuple[list[dict[str, Any]], int]:
         """Store all of it, or nothing if that fails; a batch is committed once.
+
+        What is to be purged is so first: who is interrupted then takes these files in anew.
 
         Returns
         -------
@@ -130,6 +137,8 @@ class Batch:
             rows += [row] if row else []
             results += [result] if result else []
         forget = [*self._forget, *wordless]
+        if self._purge:
+            self.ledger.purge(self._purge)
         if entries or forget or rows or self._gone:
             name = self.embedder.name if entries else None
             choice = choice_of(self.embedder)

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from anam_py.crawler import secrets
 from anam_py.crawler.batch import Batch
 from anam_py.crawler.chunks import WINDOW
 from anam_py.crawler.drafts import Draft
 from anam_py.crawler.known import EMPTY, INDEXED, KnownFiles, skipped_row
-from anam_py.crawler.languages import WITH_GRAMMAR
+from anam_py.crawler.languages import WITH_GRAMMAR, language_of
 from anam_py.crawler.lookahead import Look, Lookahead
 from anam_py.crawler.paths import SEPARATOR, fits
 from anam_py.crawler.reading import Content, Unindexable
@@ -185,6 +186,8 @@ class Crawl:
         own = drafts[0]
         status = self._compared(row, own)
         self._report.count(status)
+        if masked := own.metadata["masked_values"]:
+            self._report.masked[own.key] = masked
         result = _result(own.key, own.text, own.metadata, status) if self._request.results else None
         if not self._request.store or status == UNCHANGED:
             self._report.empty += self._request.store
@@ -198,12 +201,17 @@ class Crawl:
             self._batch.add(fresh, result, drafts=drafts)
         else:
             old_text = self._htm.get_text(own.key)
-            differences = None if old_text is None else diff_ops(old_text, own.text)
             old = self._stored_symbols(own.key)
             kept = {draft.key for draft in drafts}
-            drafts = [own, *(draft for draft in drafts[1:] if not self._is_stored(draft, old))]
             forget = [name for name in old if name not in kept]
-            self._batch.add(fresh, result, drafts=drafts, diff_ops=differences, forget=forget)
+            if (
+                old_text is not None and secrets.masked(old_text, language_of(own.key, old_text))[1]
+            ):  # from before they were masked
+                self._batch.add(fresh, result, drafts=drafts, purge=[own.key, *old])
+            else:
+                differences = None if old_text is None else diff_ops(old_text, own.text)
+                drafts = [own, *(draft for draft in drafts[1:] if not self._is_stored(draft, old))]
+                self._batch.add(fresh, result, drafts=drafts, diff_ops=differences, forget=forget)
         self._report.symbols += len(drafts) - 1
 
     def _compared(self, row: File | None, own: Draft) -> str:
@@ -223,7 +231,9 @@ class Crawl:
             return
         fresh = skipped_row(skip) if file is None else skipped_row(skip, file.size, file.changed_ns)
         if fresh != row:
-            self._batch.add(fresh, forget=self._stored_keys(row))
+            keys = self._stored_keys(row)
+            is_secret = skip.reason is Reason.SECRET
+            self._batch.add(fresh, forget=() if is_secret else keys, purge=keys if is_secret else ())
 
     # ---- what is stored of a file ----
 

@@ -50,6 +50,11 @@ class Language:
     grammar: str = ""
     file_type: FileType = FileType.SOURCE
 
+    @property
+    def is_code(self) -> bool:
+        """Whether what stands without quotes in it are names, as in a programming language, and not values."""
+        return self.file_type is FileType.SOURCE and self.name not in ("shell", "html", "css")
+
 
 PLAIN_TEXT = Language(
     "text", ("txt", "text", "log"), ("readme", "license", "copying", "authors", "news"), file_type=FileType.DOCS

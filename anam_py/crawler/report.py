@@ -3,14 +3,18 @@
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import islice
 from typing import NamedTuple
 
-__all__ = ["CHANGED", "NEW", "UNCHANGED", "CrawlReport", "Reason", "Skip"]
+__all__ = ["CHANGED", "NEW", "UNCHANGED", "CrawlReport", "Reason", "Skip", "masked_note"]
 
 # How a file compares with what was in the index.
 NEW = "new"
 CHANGED = "changed"
 UNCHANGED = "unchanged"
+
+# How many files with masked values are named.
+_NAMED_FILES = 10
 
 
 class Reason(StrEnum):
@@ -25,6 +29,7 @@ class Reason(StrEnum):
     LINK_OUTSIDE = "symbolic link out of the root"
     LONG_LINE = "long line"
     OVERSIZED = "oversized"
+    SECRET = "secret"  # noqa: S105 - a reason
     SPECIAL = "special file"
     STORE = "store"
     UNREADABLE = "unreadable"
@@ -69,6 +74,8 @@ class CrawlReport:
         Symbols, blocks and windows stored.
     windows : dict of str to int
         How many files of each language for which there is no grammar were cut into windows of lines.
+    masked : dict of str to int
+        In which files values that look like secrets were masked, and how many in each.
     forgotten : int
         Files that are no longer there and were dropped from the index.
     bytes_read : int
@@ -90,6 +97,7 @@ class CrawlReport:
     empty: int = 0
     symbols: int = 0
     windows: Counter[str] = field(default_factory=Counter)
+    masked: dict[str, int] = field(default_factory=dict)
     forgotten: int = 0
     bytes_read: int = 0
     seconds: float = 0.0
@@ -118,9 +126,26 @@ class CrawlReport:
 
     @property
     def remarks(self) -> list[str]:
-        """What there is to say of how files were taken in."""
-        if not self.windows:
-            return []
-        count, languages = self.windows.total(), ", ".join(sorted(self.windows))
-        files, named = f"{count:,} file{'s' * (count > 1)}", f"{len(self.windows)} language{'s' * (len(self.windows) > 1)}"
-        return [f"{files} in {named} without a grammar ({languages}) {'were' if count > 1 else 'was'} cut into windows of lines"]
+        """What there is to say of how new and changed files were taken in."""
+        found = []
+        if self.windows:
+            files, languages = self.windows.total(), ", ".join(sorted(self.windows))
+            found.append(
+                f"{_counted(files, 'file')} in {_counted(len(self.windows), 'language')} without a grammar ({languages}) "
+                f"{'was' if files == 1 else 'were'} cut into windows of lines"
+            )
+        for path, count in islice(self.masked.items(), _NAMED_FILES):
+            found.append(f"{masked_note(count)} in {path}")
+        others = list(self.masked.values())[_NAMED_FILES:]
+        if others:
+            found.append(f"{masked_note(sum(others))} in {_counted(len(others), 'other file')}")
+        return found
+
+
+def masked_note(count: int) -> str:
+    """Return what there is to say of so many values that were masked."""
+    return f"{_counted(count, 'value')} that {'looks like a secret was' if count == 1 else 'look like secrets were'} masked"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"

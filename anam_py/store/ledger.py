@@ -67,6 +67,21 @@ class Ledger:
         with self._htm._reading().catalog.reading() as reader:
             return reader.files(_ROOT)
 
+    def purge(self, keys: Sequence[str]) -> None:
+        """Delete entries and rows of the ledger, and leave nothing of them: neither history nor what they were in files.
+
+        Parameters
+        ----------
+        keys : sequence of str
+            Of entries and files.
+
+        Raises
+        ------
+        HTMError
+            If the store cannot be written.
+        """
+        self._htm.delete_many(keys, purge=True)
+
     def commit(
         self,
         *,

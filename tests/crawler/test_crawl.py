@@ -94,6 +94,7 @@ def test_each_file_is_given_by_path_with_content_metadata_and_embedding(tree: Pa
         "dependencies": ["os"],
         "doc": "Greets.",
         "encoding": "utf-8",
+        "masked_values": 0,
         "notes": [],
         "embedder": default_embedder().name,
     }
