@@ -6,7 +6,8 @@
      ├─ crawl.py        one crawl: recognise, analyse, commit in batches, forget
      │   ├─ walk.py       which files there are (git.py, ignore.py, globs.py, selection.py)
      │   ├─ known.py      what the ledger remembers of them
-     │   ├─ analysis.py   one file: reading.py, languages.py, secrets.py, parse.py (grammars.py, preprocessor.py, summaries.py), chunks.py
+     │   ├─ analysis.py   one file: reading.py, languages.py, secrets.py, parse.py (grammars.py, preprocessor.py,
+     │   │                summaries.py), chunks.py
      │   ├─ drafts.py     what is stored of it
      │   └─ batch.py      embedded and committed together
      ├─ reembedding.py  another embedder for a whole store

@@ -6,7 +6,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from anam_py.crawler import secrets
 from anam_py.crawler.chunks import Chunk, blocks, windows
 from anam_py.crawler.languages import FileType, Language, file_type_of, language_of
 from anam_py.crawler.parse import Symbol, Syntax, parse
@@ -15,7 +14,7 @@ from anam_py.crawler.reading import Content, Unindexable, decode, read
 from anam_py.crawler.report import Reason, masked_note
 from anam_py.exceptions import CrawlerError
 
-__all__ = ["MAX_FILE_BYTES", "MAX_LINE_BYTES", "Analysis", "analyse", "analyse_file", "content_hash"]
+__all__ = ["MAX_FILE_BYTES", "MAX_LINE_BYTES", "Analysis", "analyse", "analyse_file", "content_hash", "holds_secrets"]
 
 MAX_FILE_BYTES = 1024 * 1024
 MAX_LINE_BYTES = 20_000
@@ -113,6 +112,8 @@ def analyse(content: Content, key: str, relative: str, max_line_bytes: int) -> A
     Unindexable
         If it is no text, has too long a line, or is a secret as a whole.
     """
+    from anam_py.crawler import secrets  # noqa: PLC0415 - a search does not need it
+
     if kind := secrets.kind_by_name(relative):
         raise Unindexable(Reason.SECRET, kind)
     text, encoding, broken = decode(content.data, max_line_bytes)
@@ -164,6 +165,13 @@ def analyse(content: Content, key: str, relative: str, max_line_bytes: int) -> A
         tuple(zip(keys[count:], chunks, strict=True)),
         language.grammar,
     )
+
+
+def holds_secrets(path: str, text: str) -> bool:
+    """Tell whether a text that was taken in from a path has values in it that would be masked now."""
+    from anam_py.crawler import secrets  # noqa: PLC0415 - a search does not need it
+
+    return secrets.masked(text, language_of(path, text))[1] > 0
 
 
 def _comment_lines(lines: list[str], language: Language) -> int:

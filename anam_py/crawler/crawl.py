@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from anam_py.crawler import secrets
-from anam_py.crawler.analysis import Analysis, analyse, content_hash
+from anam_py.crawler.analysis import Analysis, analyse, content_hash, holds_secrets
 from anam_py.crawler.batch import Batch
 from anam_py.crawler.drafts import Draft, file_draft, symbol_drafts
 from anam_py.crawler.known import EMPTY, INDEXED, KnownFiles, skipped_row
-from anam_py.crawler.languages import language_of
 from anam_py.crawler.paths import SEPARATOR, fits
 from anam_py.crawler.reading import Content, Unindexable, read
 from anam_py.crawler.report import CHANGED, NEW, UNCHANGED, CrawlReport, Reason, Skip
@@ -190,7 +188,7 @@ class Crawl:
             old = self._stored_symbols(key)
             kept = {draft.key for draft in drafts}
             forget = [name for name in old if name not in kept]
-            if old_text is not None and secrets.masked(old_text, language_of(key, old_text))[1]:  # from before they were masked
+            if old_text is not None and holds_secrets(key, old_text):  # from before they were masked
                 self._batch.add(fresh, result, drafts=drafts, purge=[key, *old])
             else:
                 differences = None if old_text is None else diff_ops(old_text, analysis.text)
