@@ -26,18 +26,7 @@ ROOMS: dict[str, set[str]] = {
     "gate": {"exceptions", "_validation"},
     "kernels": {"exceptions", "_core", "_validation", "gate"},
     "axioms": {"exceptions", "_validation", "gate"},
-    "crawler": {
-        "exceptions",
-        "config",
-        "_core",
-        "_profiling",
-        "_json",
-        "_masking",
-        "_validation",
-        "_executor",
-        "store",
-        "embedding",
-    },
+    "crawler": {"exceptions", "config", "_core", "_profiling", "_masking", "_validation", "_executor", "store", "embedding"},
     "orchestrator": {"exceptions", "config", "_json", "_validation", "store", "embedding", "crawler", "axioms", "gate"},
 }
 ROOMS["cli"] = {*ROOMS, ""}  # the package itself, too: it uses what users use

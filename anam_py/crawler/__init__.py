@@ -7,7 +7,8 @@
      │   ├─ walk.py       which files there are (git.py, ignore.py, globs.py, selection.py)
      │   ├─ known.py      what the ledger remembers of them
      │   ├─ lookahead.py  which of them have changed: reading.py, and analysts.py, other processes for
-     │   │   └─ analysis.py   one file: languages.py, secrets.py, parse.py (grammars.py, preprocessor.py, summaries.py), chunks.py
+     │   │   └─ analysis.py   one file: languages.py, secrets.py, chunks.py, parse.py (grammars.py, preprocessor.py,
+     │   │                    summaries.py)
      │   ├─ drafts.py     what is stored of it
      │   └─ batch.py      embedded and committed together
      ├─ reembedding.py  another embedder for a whole store

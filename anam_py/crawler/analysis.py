@@ -6,16 +6,24 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from anam_py.crawler import secrets
 from anam_py.crawler.chunks import Chunk, blocks, windows
 from anam_py.crawler.languages import FileType, Language, file_type_of, language_of
 from anam_py.crawler.parse import Symbol, Syntax, parse
 from anam_py.crawler.paths import symbol_key, written
-from anam_py.crawler.reading import Unindexable, decode, read
+from anam_py.crawler.reading import Content, Unindexable, decode, read
 from anam_py.crawler.report import Reason, masked_note
 from anam_py.exceptions import CrawlerError
 
-__all__ = ["MAX_FILE_BYTES", "MAX_LINE_BYTES", "Analysis", "analyse", "analyse_file", "content_hash"]
+__all__ = [
+    "MAX_FILE_BYTES",
+    "MAX_LINE_BYTES",
+    "Analysis",
+    "analyse",
+    "analyse_file",
+    "content_hash",
+    "content_of",
+    "holds_secrets",
+]
 
 MAX_FILE_BYTES = 1024 * 1024
 MAX_LINE_BYTES = 20_000
@@ -77,12 +85,37 @@ def analyse_file(path: Path, max_file_bytes: int = MAX_FILE_BYTES, max_line_byte
         raise CrawlerError(f"{str(path)!r} is a directory: call crawl_directory() for the files in it")
     key = written(os.path.normpath(path))
     try:
-        if kind := secrets.kind_by_name(path.name):
-            raise Unindexable(Reason.SECRET, kind)
-        content = read(str(path.resolve()), max_file_bytes)
+        content = content_of(str(path.resolve()), path.name, max_file_bytes)
         return key, analyse(content.data, content.status.st_mtime, key, _below_here(path), max_line_bytes)
     except Unindexable as error:
         raise CrawlerError(f"{str(path)!r} cannot be taken in: {error}") from None
+
+
+def content_of(place: str, name: str, max_file_bytes: int) -> Content:
+    """Read a file.
+
+    Parameters
+    ----------
+    place : str
+        Where it is.
+    name : str
+        What it is called, maybe with the folders that it is in.
+    max_file_bytes : int
+
+    Returns
+    -------
+    Content
+
+    Raises
+    ------
+    Unindexable
+        If it cannot be read, is no text by its first bytes, or is a secret by its name.
+    """
+    from anam_py.crawler import secrets  # noqa: PLC0415 - a search does not need it
+
+    if kind := secrets.kind_by_name(name):
+        raise Unindexable(Reason.SECRET, kind)
+    return read(place, max_file_bytes)
 
 
 def _below_here(path: Path) -> str:
@@ -115,6 +148,8 @@ def analyse(data: bytes, mtime: float, key: str, relative: str, max_line_bytes: 
     Unindexable
         If it has too long a line, or is a secret by what is in it.
     """
+    from anam_py.crawler import secrets  # noqa: PLC0415 - a search does not need it
+
     text, encoding, broken = decode(data, max_line_bytes)
     language = language_of(relative, text)
     if not language.grammar and (kind := secrets.kind_by_text(relative, text)):
@@ -164,6 +199,13 @@ def analyse(data: bytes, mtime: float, key: str, relative: str, max_line_bytes: 
         tuple(zip(keys[count:], chunks, strict=True)),
         language.grammar,
     )
+
+
+def holds_secrets(path: str, text: str) -> bool:
+    """Tell whether a text that was taken in from a path has values in it that would be masked now."""
+    from anam_py.crawler import secrets  # noqa: PLC0415 - a search does not need it
+
+    return secrets.masked(text, language_of(path, text))[1] > 0
 
 
 def _comment_lines(lines: list[str], language: Language) -> int:

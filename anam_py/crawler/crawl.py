@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from anam_py.crawler import secrets
+from anam_py.crawler.analysis import holds_secrets
 from anam_py.crawler.batch import Batch
 from anam_py.crawler.chunks import WINDOW
 from anam_py.crawler.drafts import Draft
 from anam_py.crawler.known import EMPTY, INDEXED, KnownFiles, skipped_row
-from anam_py.crawler.languages import WITH_GRAMMAR, language_of
+from anam_py.crawler.languages import WITH_GRAMMAR
 from anam_py.crawler.lookahead import Look, Lookahead
 from anam_py.crawler.paths import SEPARATOR, fits
 from anam_py.crawler.reading import Content, Unindexable
@@ -204,9 +204,7 @@ class Crawl:
             old = self._stored_symbols(own.key)
             kept = {draft.key for draft in drafts}
             forget = [name for name in old if name not in kept]
-            if (
-                old_text is not None and secrets.masked(old_text, language_of(own.key, old_text))[1]
-            ):  # from before they were masked
+            if old_text is not None and holds_secrets(own.key, old_text):  # from before they were masked
                 self._batch.add(fresh, result, drafts=drafts, purge=[own.key, *old])
             else:
                 differences = None if old_text is None else diff_ops(old_text, own.text)

@@ -6,13 +6,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from anam_py import config
-from anam_py.crawler import secrets
-from anam_py.crawler.analysis import content_hash
+from anam_py.crawler.analysis import content_hash, content_of
 from anam_py.crawler.analysts import Analysts, Outcome, Task, examined
 from anam_py.crawler.known import KnownFiles
 from anam_py.crawler.languages import language_of
-from anam_py.crawler.reading import Content, Unindexable, read
-from anam_py.crawler.report import Reason
+from anam_py.crawler.reading import Content, Unindexable
 from anam_py.crawler.walk import FoundFile
 from anam_py.store import File
 
@@ -150,9 +148,7 @@ class Lookahead:
             look.is_known = True
             return look, None
         try:
-            if kind := secrets.kind_by_name(file.key):
-                raise Unindexable(Reason.SECRET, kind)
-            look.content = read(file.path, self._max_file_bytes)
+            look.content = content_of(file.path, file.key, self._max_file_bytes)
         except Unindexable as error:
             look.outcome = error
             return look, None

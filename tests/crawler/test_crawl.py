@@ -208,7 +208,7 @@ def test_what_has_not_changed_is_neither_read_nor_embedded_again(
     versions = {key: htm.get_embedding(key)["version"] for key in htm}  # type: ignore[index]
     age_ledger(crawler, monkeypatch)
     embedder.texts.clear()
-    monkeypatch.setattr("anam_py.crawler.lookahead.read", None)
+    monkeypatch.setattr("anam_py.crawler.analysis.read", None)
     report = crawler.index(".")
     assert (report.new, report.changed, report.unchanged, report.empty, report.bytes_read) == (0, 0, 3, 1, 0)
     assert report.reasons == {"binary": 1}
