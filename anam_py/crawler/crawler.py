@@ -174,6 +174,7 @@ class CodeBaseCrawler:
         include_patterns: Sequence[str] | None = None,
         exclude_patterns: Sequence[str] | None = None,
         *,
+        prune: bool = False,
         progress_callback: ProgressCallback | None = None,
     ) -> CrawlReport:
         """Bring the store up to date with a folder, for those who do not need to see every file.
@@ -182,6 +183,9 @@ class CodeBaseCrawler:
         ----------
         path, include_patterns, exclude_patterns, progress_callback
             As for `iter_crawl`.
+        prune : bool, default False
+            Whether to drop what an earlier call took in and this one would not: files that the patterns leave out, and symbols
+            if this crawler has none.
 
         Returns
         -------
@@ -194,7 +198,7 @@ class CodeBaseCrawler:
             As `crawl_directory` does.
         """
         _check_callback(progress_callback)
-        crawl = self._start(path, include_patterns, exclude_patterns, store=True, results=False)
+        crawl = self._start(path, include_patterns, exclude_patterns, store=True, results=False, prune=bool(prune))
         for _ in _results(crawl.steps(), progress_callback):
             pass
         return self._last_report
@@ -347,6 +351,7 @@ class CodeBaseCrawler:
         *,
         store: bool,
         results: bool,
+        prune: bool = False,
     ) -> Crawl:
         """Check what was asked for, and return the crawl that does it."""
         root = check_path(path)
@@ -362,6 +367,7 @@ class CodeBaseCrawler:
             store=bool(store),
             results=results,
             symbols=self._symbols,
+            prune=prune,
             max_file_bytes=self._max_file_bytes,
             max_line_bytes=self._max_line_bytes,
         )

@@ -77,7 +77,9 @@ class CrawlReport:
     masked : dict of str to int
         In which files values that look like secrets were masked, and how many in each.
     forgotten : int
-        Files that are no longer there and were dropped from the index.
+        Files that were dropped from the index, since they are no longer there, or no longer wanted.
+    renamed : dict of str to str
+        New files with the content of one that is no longer there: the old key by the new one. They are among both.
     bytes_read : int
         Bytes read from files.
     seconds : float
@@ -99,6 +101,7 @@ class CrawlReport:
     windows: Counter[str] = field(default_factory=Counter)
     masked: dict[str, int] = field(default_factory=dict)
     forgotten: int = 0
+    renamed: dict[str, str] = field(default_factory=dict)
     bytes_read: int = 0
     seconds: float = 0.0
     skipped: list[Skip] = field(default_factory=list)

@@ -1,0 +1,92 @@
+"""The folders that were crawled into a store: where each is now, and how far its last crawl came."""
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from anam_py.crawler.known import SKIPPED
+from anam_py.crawler.paths import is_below
+from anam_py.crawler.selection import Selection
+from anam_py.crawler.walk import STORE_FOLDER
+from anam_py.store import File, Ledger, Root
+
+__all__ = ["Visit", "place_of"]
+
+
+def place_of(store: Path, root: Root) -> str:
+    """Return where a crawled folder is now, by where its store is."""
+    moves_along = root.beside is not None and store.name == STORE_FOLDER  # a backup may be anywhere, under any name
+    return os.path.normpath(store.parent / str(root.beside)) if moves_along else root.path
+
+
+class Visit:
+    """What one crawl has to say of its root, for the ledger.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    store : Path
+        The store's folder.
+    root : Path
+        The folder that is crawled.
+    prefix : str
+        What the keys of its files start with.
+    selection : Selection
+    symbols : bool
+    """
+
+    def __init__(self, ledger: Ledger, store: Path, root: Path, prefix: str, selection: Selection, *, symbols: bool) -> None:
+        self._prefix = prefix
+        self._roots = ledger.roots()
+        folder = root.resolve()
+        beside = store.name == STORE_FOLDER and not Path(prefix).is_absolute() and folder.is_relative_to(store.parent)
+        self._now = Root(
+            path=str(folder),
+            beside=folder.relative_to(store.parent).as_posix() if beside else None,
+            started=time.time(),
+            ended=None,
+            include=selection.include,
+            exclude=selection.exclude,
+            symbols=symbols,
+            notes=[],
+        )
+        self._is_partial = False
+
+    def leave(self, left_out: Sequence[File], *, symbols: bool) -> list[str]:
+        """Take note of what is in the index although this crawl does not look for it, and return what there is to say of it.
+
+        Such a crawl brings a part of the index up to date. What is recorded of all of it stays as it was.
+
+        Parameters
+        ----------
+        left_out : sequence of File
+            What the patterns leave out.
+        symbols : bool
+            Whether there are symbols that are not wanted.
+        """
+        count = sum(row.outcome != SKIPPED for row in left_out)
+        self._is_partial = self._prefix in self._roots and bool(count or symbols)
+        notes = []
+        if count:
+            files = "1 file that these patterns leave out stays" if count == 1 else f"{count:,} files that these patterns leave out stay"
+            notes.append(f"{files} in the index: index(prune=True) drops what is left out")
+        if symbols:
+            notes.append("symbols stay in the index for files that have not changed: index(prune=True) drops them")
+        return notes
+
+    def record(self, *, notes: list[str], is_over: bool) -> dict[str, Root | None]:
+        """Return what the ledger is to say from now on, as `Ledger.commit` takes it."""
+        root = self._roots[self._prefix] if self._is_partial else self._now
+        if not is_over:
+            return {self._prefix: root._replace(ended=None)}
+        if self._is_partial:
+            return {self._prefix: root}
+        return dict.fromkeys(self._covered()) | {self._prefix: root._replace(ended=time.time(), notes=notes)}
+
+    def _covered(self) -> list[str]:
+        """Return the folders inside this one of which there is nothing more to say."""
+        if self._now.include or self._now.exclude:
+            return []
+        inside = {prefix: root for prefix, root in self._roots.items() if prefix != self._prefix and is_below(self._prefix, prefix)}
+        return [prefix for prefix, root in inside.items() if self._now.symbols or not root.symbols]
