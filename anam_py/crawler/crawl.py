@@ -240,7 +240,7 @@ class Crawl:
             if row is not None:
                 self._forget(row)
             return
-        fresh = skipped_row(skip) if file is None else skipped_row(skip, file.size, file.changed_ns)
+        fresh = skipped_row(skip) if file is None or skip.reason in _TRANSIENT else skipped_row(skip, file.size, file.changed_ns)
         if fresh != row:
             keys = self._stored_keys(row)
             is_secret = skip.reason is Reason.SECRET

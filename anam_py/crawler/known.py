@@ -118,4 +118,6 @@ class KnownFiles:
 
     def _suffices(self, row: File) -> bool:
         has_symbols = row.hash.endswith(_WITH_SYMBOLS)
-        return row.hash.startswith(RECIPE) and (has_symbols == self._symbols if self._exactly else has_symbols or not self._symbols)
+        return row.hash.startswith(RECIPE) and (
+            has_symbols == self._symbols if self._exactly else has_symbols or not self._symbols
+        )

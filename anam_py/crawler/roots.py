@@ -2,22 +2,48 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from anam_py.crawler.known import SKIPPED
-from anam_py.crawler.paths import is_below
+from anam_py.crawler.paths import is_below, unwritten
 from anam_py.crawler.selection import Selection
 from anam_py.crawler.walk import STORE_FOLDER
 from anam_py.store import File, Ledger, Root
 
-__all__ = ["Visit", "place_of"]
+__all__ = ["Visit", "located", "placed"]
 
 
-def place_of(store: Path, root: Root) -> str:
-    """Return where a crawled folder is now, by where its store is."""
-    moves_along = root.beside is not None and store.name == STORE_FOLDER  # a backup may be anywhere, under any name
-    return os.path.normpath(store.parent / str(root.beside)) if moves_along else root.path
+def placed(roots: Mapping[str, Root], store: Path) -> dict[str, Root]:
+    """Return crawled folders with the paths where they are now, by where their store is."""
+    # A backup of a store that moves with its folder may be anywhere, under any other name.
+    moves = store.name == STORE_FOLDER
+    return {
+        prefix: root if root.beside is None or not moves else root._replace(path=os.path.normpath(store.parent / root.beside))
+        for prefix, root in roots.items()
+    }
+
+
+def located(keys: Iterable[str], roots: Mapping[str, Root]) -> dict[str, dict[str, str]]:
+    """Return the path of each file by its key, by the innermost folder that it is below; one below none has no path.
+
+    Parameters
+    ----------
+    keys : iterable of str
+    roots : mapping of str to Root
+        As `placed` gives them.
+
+    Returns
+    -------
+    dict of str to (dict of str to str)
+    """
+    found: dict[str, dict[str, str]] = {}
+    rest = list(keys)
+    for prefix in sorted(roots, key=len, reverse=True):
+        start, length = roots[prefix].path.rstrip(os.sep) + "/", len(prefix)
+        found[prefix] = {key: start + unwritten(key[length:]) for key in rest if is_below(prefix, key)}
+        rest = [key for key in rest if key not in found[prefix]] if len(found[prefix]) < len(rest) else []
+    return found
 
 
 class Visit:
@@ -69,7 +95,11 @@ class Visit:
         self._is_partial = self._prefix in self._roots and bool(count or symbols)
         notes = []
         if count:
-            files = "1 file that these patterns leave out stays" if count == 1 else f"{count:,} files that these patterns leave out stay"
+            files = (
+                "1 file that these patterns leave out stays"
+                if count == 1
+                else f"{count:,} files that these patterns leave out stay"
+            )
             notes.append(f"{files} in the index: index(prune=True) drops what is left out")
         if symbols:
             notes.append("symbols stay in the index for files that have not changed: index(prune=True) drops them")
@@ -88,5 +118,7 @@ class Visit:
         """Return the folders inside this one of which there is nothing more to say."""
         if self._now.include or self._now.exclude:
             return []
-        inside = {prefix: root for prefix, root in self._roots.items() if prefix != self._prefix and is_below(self._prefix, prefix)}
+        inside = {
+            prefix: root for prefix, root in self._roots.items() if prefix != self._prefix and is_below(self._prefix, prefix)
+        }
         return [prefix for prefix, root in inside.items() if self._now.symbols or not root.symbols]

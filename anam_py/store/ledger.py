@@ -64,6 +64,11 @@ class Root(NamedTuple):
     symbols: bool
     notes: list[str]
 
+    @property
+    def complete(self) -> bool:
+        """Whether the last crawl reached its end."""
+        return self.ended is not None
+
 
 class Ledger:
     """The files that were crawled into a store.

@@ -214,9 +214,12 @@ def test_what_has_not_changed_is_neither_read_nor_embedded_again(
     assert report.reasons == {"binary": 1}
     monkeypatch.undo()
     monkeypatch.chdir(tree)
+    commit, commits = batch.Ledger.commit, []
     with monkeypatch.context() as patch:
-        patch.setattr(batch.Ledger, "commit", None)
+        patch.setattr(batch.Ledger, "commit", lambda self, **changes: (commits.append(changes), commit(self, **changes)))
         again = crawler.crawl_directory(".")
+    (changes,) = commits
+    assert {name for name, value in changes.items() if value} == {"roots"}  # when that was
     assert statuses(again) == dict.fromkeys(["a.py", "b.py", "empty.py"], "unchanged")
     for old, new in zip(first, again, strict=True):
         assert {**old, "status": "", "embedding": None} == {**new, "status": "", "embedding": None}
