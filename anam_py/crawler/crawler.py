@@ -15,7 +15,7 @@ from anam_py.crawler.paths import key_prefix
 from anam_py.crawler.ranking import Mode
 from anam_py.crawler.reembedding import check_embedder, keep_choice, reembed
 from anam_py.crawler.report import CrawlReport
-from anam_py.crawler.roots import placed
+from anam_py.crawler.roots import forget, placed
 from anam_py.crawler.search import Hit, Where
 from anam_py.crawler.search import search as search_store
 from anam_py.crawler.selection import Selection
@@ -358,6 +358,30 @@ class CodeBaseCrawler:
 
     refresh_async = async_twin(refresh)
 
+    def forget(self, path: str | os.PathLike[str]) -> int:
+        """Drop what was indexed of a folder, as when it is no longer there.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            The folder, given as it was when it was crawled.
+
+        Returns
+        -------
+        int
+            How many files were dropped from the index.
+
+        Raises
+        ------
+        CrawlerError
+            If it was not crawled into the store under that path.
+        ValidationError
+            If the path is none.
+        HTMError
+            If the store cannot be written.
+        """
+        return forget(self._htm, check_path(path))
+
     def reembed(self, *, progress_callback: ProgressCallback | None = None) -> int:
         """Embed anew what the store holds with another embedder's vectors, from the texts in the store.
 
@@ -435,8 +459,6 @@ class CodeBaseCrawler:
         crawl = Crawl(self._htm, self._embedder, request, report)
         self._last_report = report
         return crawl
-
-
 
 
 def _check_root(root: Path) -> None:

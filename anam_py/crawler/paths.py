@@ -41,7 +41,7 @@ def written(path: str) -> str:
 
 def unwritten(key: str) -> str:
     """Return the path that `written` was given for a key, but for the slashes."""
-    if "\\x" not in key:
+    if key.isascii() and "\\x" not in key:
         return key
     return os.fsdecode(_ESCAPED.sub(lambda escape: bytes([int(escape[1], 16)]), key.encode("utf-8")))
 

@@ -5,13 +5,14 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from anam_py.crawler.known import SKIPPED
-from anam_py.crawler.paths import is_below, unwritten
+from anam_py.crawler.known import INDEXED, SKIPPED
+from anam_py.crawler.paths import SEPARATOR, fits, is_below, key_prefix, unwritten, written
 from anam_py.crawler.selection import Selection
 from anam_py.crawler.walk import STORE_FOLDER
-from anam_py.store import File, Ledger, Root
+from anam_py.exceptions import CrawlerError
+from anam_py.store import File, HTMCore, Ledger, Root
 
-__all__ = ["Visit", "located", "placed"]
+__all__ = ["Visit", "forget", "located", "placed"]
 
 
 def placed(roots: Mapping[str, Root], store: Path) -> dict[str, Root]:
@@ -19,7 +20,11 @@ def placed(roots: Mapping[str, Root], store: Path) -> dict[str, Root]:
     # A backup of a store that moves with its folder may be anywhere, under any other name.
     moves = store.name == STORE_FOLDER
     return {
-        prefix: root if root.beside is None or not moves else root._replace(path=os.path.normpath(store.parent / root.beside))
+        prefix: root._replace(
+            path=os.path.normpath(store.parent / unwritten(root.beside))
+            if moves and root.beside is not None
+            else unwritten(root.path)
+        )
         for prefix, root in roots.items()
     }
 
@@ -46,6 +51,18 @@ def located(keys: Iterable[str], roots: Mapping[str, Root]) -> dict[str, dict[st
     return found
 
 
+def forget(htm: HTMCore, path: Path) -> int:
+    """Do what `CodeBaseCrawler.forget` documents."""
+    ledger, prefix = Ledger(htm), key_prefix(path)
+    if prefix not in ledger.roots():
+        raise CrawlerError(f"nothing was crawled from {str(path)!r} into the store {str(htm.storage_path)!r}")
+    rows = [row for key, row in ledger.files().items() if is_below(prefix, key)]
+    files = [row.path for row in rows if row.outcome == INDEXED]
+    symbols = [key for path in files if fits(path + SEPARATOR) for key in htm.keys(path + SEPARATOR)]
+    ledger.commit(forget=[*files, *symbols], gone=[row.path for row in rows], roots={prefix: None})
+    return sum(row.outcome != SKIPPED for row in rows)
+
+
 class Visit:
     """What one crawl has to say of its root, for the ledger.
 
@@ -68,8 +85,8 @@ class Visit:
         folder = root.resolve()
         beside = store.name == STORE_FOLDER and not Path(prefix).is_absolute() and folder.is_relative_to(store.parent)
         self._now = Root(
-            path=str(folder),
-            beside=folder.relative_to(store.parent).as_posix() if beside else None,
+            path=written(str(folder)),
+            beside=written(folder.relative_to(store.parent).as_posix()) if beside else None,
             started=time.time(),
             ended=None,
             include=selection.include,

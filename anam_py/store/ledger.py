@@ -40,7 +40,7 @@ class Root(NamedTuple):
     Attributes
     ----------
     path : str
-        The folder, absolute.
+        The folder, absolute; in the ledger as keys are written.
     beside : str or None
         Its path relative to the folder that the store lies in, for a store that moves together with it.
     started : float
@@ -197,18 +197,17 @@ class Ledger:
             [entry.diff_ops for entry in entries],
             [entry.text for entry in entries],
         )
-        meta = _meta(embedder, choice) | {
-            f"{_RECORD}{prefix}": root and json.dumps(root._asdict()) for prefix, root in (roots or {}).items()
-        }
-        engine.write(
-            replace(batch, deletes=list(dict.fromkeys(forget)), ledger=LedgerChange(_ROOT, files, gone), meta=meta)
-        )
+        meta = _meta(embedder, choice, roots or {})
+        engine.write(replace(batch, deletes=list(dict.fromkeys(forget)), ledger=LedgerChange(_ROOT, files, gone), meta=meta))
 
 
-def _meta(embedder: str | None, choice: str | None) -> dict[str, str | None]:
-    if embedder is None:
-        return {}
-    return {"embedder": embedder} | ({} if choice is None else {"embedder_choice": json.dumps([embedder, choice])})
+def _meta(embedder: str | None, choice: str | None, roots: Mapping[str, Root | None]) -> dict[str, str | None]:
+    meta = {f"{_RECORD}{prefix}": None if root is None else json.dumps(root._asdict()) for prefix, root in roots.items()}
+    if embedder is not None:
+        meta["embedder"] = embedder
+    if embedder is not None and choice is not None:
+        meta["embedder_choice"] = json.dumps([embedder, choice])
+    return meta
 
 
 def _root(recorded: str) -> Root | None:
