@@ -12,7 +12,7 @@
      │   ├─ drafts.py     what is stored of it
      │   └─ batch.py      embedded and committed together
      ├─ freshness.py    how the disk differs from what was indexed
-     ├─ history.py      the versions of a file, and what changed in each
+     ├─ versions.py     the versions of a file, and what changed in each
      ├─ reembedding.py  another embedder for a whole store
      └─ search.py       words to hits (ranking.py; since.py: only in files written since a moment)
 
@@ -22,12 +22,12 @@
 from anam_py.crawler.analysis import Analysis, analyse_file
 from anam_py.crawler.crawler import CodeBaseCrawler
 from anam_py.crawler.drafts import document
-from anam_py.crawler.history import Hunk, Version, history
 from anam_py.crawler.reembedding import UNFINISHED
 from anam_py.crawler.report import CrawlReport, Reason, Skip
 from anam_py.crawler.rules import find_violations, has_rules
 from anam_py.crawler.search import Hit
 from anam_py.crawler.status import IndexStatus
+from anam_py.crawler.versions import Hunk, Version, history
 
 __all__ = [
     "UNFINISHED",

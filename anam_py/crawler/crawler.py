@@ -180,11 +180,13 @@ class CodeBaseCrawler:
 
         Parameters
         ----------
-        path, include_patterns, exclude_patterns, progress_callback
+        path, include_patterns, exclude_patterns
             As for `iter_crawl`.
         prune : bool, default False
             Whether to drop what an earlier call took in and this one would not: files that the patterns leave out, and symbols
             if this crawler has none.
+        progress_callback : Callable, optional
+            As for `iter_crawl`.
 
         Returns
         -------

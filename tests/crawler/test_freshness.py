@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from trees import git, make_tree
 
-from anam_py import CodeBaseCrawler, HTMCore
+from anam_py import CodeBaseCrawler, CrawlerError, HTMCore
 from anam_py.crawler import IndexStatus
 from anam_py.store import File, Ledger
 
@@ -343,6 +343,20 @@ def test_two_roots_in_one_store_are_told_apart(tree: Path, htm: HTMCore) -> None
     shutil.rmtree(tree / "one")
     assert [report.new for report in crawler.refresh()] == [1]  # what is gone as a whole may only be out of reach
     assert crawler.status().deleted == (f"{prefix}/one/a.py",)
+
+
+def test_a_folder_that_is_gone_can_be_forgotten(tree: Path, htm: HTMCore) -> None:
+    make_tree(tree, {"one/a.py": "def f(): pass\n", "one/b.bin": b"\0", "two/a.py": "y = 1\n"})
+    crawler = CodeBaseCrawler(htm, symbols=True)
+    for name in ("one", "two"):
+        crawler.index(name)
+    shutil.rmtree(tree / "one")
+    with pytest.raises(CrawlerError, match=r"nothing was crawled from 'on' into the store"):
+        crawler.forget("on")
+    assert crawler.forget("one") == 1
+    assert list(htm) == ["two/a.py"]
+    assert set(Ledger(htm).files()) == {"two/a.py"}
+    assert crawler.status().up_to_date
 
 
 def test_a_root_that_holds_another_one_speaks_for_it(tree: Path, htm: HTMCore) -> None:

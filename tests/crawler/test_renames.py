@@ -10,8 +10,8 @@ from trees import make_tree
 
 from anam_py import CodeBaseCrawler, HTMCore
 from anam_py.crawler import Version, history
-from anam_py.crawler.history import _done, _texts, _undone
 from anam_py.crawler.renames import Renames
+from anam_py.crawler.versions import _done, _texts, _undone
 from anam_py.store import File, diff_ops
 
 LINES = [f"line_{number} = {number}\n" for number in range(20)]
