@@ -23,7 +23,7 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError, LinkError, SetupError
 
 CORE = "anam_py/_core"
-MODULES = ("checksum", "coding", "resonance", "scan", "settle", "simd", "static", "sums", "tokens")
+MODULES = ("checksum", "coding", "lstat", "resonance", "scan", "settle", "simd", "static", "sums", "tokens")
 DEBUG = os.environ.get("ANAM_CYTHON_DEBUG", "0") == "1"
 SANITIZE = os.environ.get("ANAM_SANITIZE", "")
 

@@ -1,4 +1,4 @@
-"""The compiled core: exact top-k, resonance, checksums and tokens, as functions of NumPy arrays.
+"""The compiled core: exact top-k, resonance, checksums, tokens and the status of files, as functions of NumPy arrays.
 
 This is the only importer of the extension modules, and owns what they leave to it: contiguity, empty input, and the
 number of threads. Its arguments have been validated (``anam_py._validation``).
@@ -14,8 +14,11 @@ number of threads. Its arguments have been validated (``anam_py._validation``).
     embed_static ─► embedding.py ─► static.pyx ──► tokens.pyx
     features, Vocabulary ───► static.pyx (what a static model is trained on)
     row_crcs ──────────────► checksum.pyx
+    lstat_many ────────────► lstat.pyx
 """
 
+import os
+import sys
 from collections.abc import Sequence
 from typing import overload
 
@@ -25,6 +28,7 @@ from numpy.typing import NDArray
 from anam_py._core.codes import Codes, Plan, code_layout, encode
 from anam_py._core.embedding import StaticModel, embed_static
 from anam_py._core.loading import checksum as _checksum
+from anam_py._core.loading import lstat as _lstat
 from anam_py._core.loading import resonance as _resonance
 from anam_py._core.loading import scan as _scan
 from anam_py._core.loading import simd as _simd
@@ -54,6 +58,7 @@ __all__ = [
     "features",
     "hash_tokens",
     "lexemes",
+    "lstat_many",
     "mean_field",
     "norms",
     "pair_cosine",
@@ -329,6 +334,39 @@ def hash_tokens(texts: Sequence[str], dimension: int, *, threads: int = 1) -> ND
         threads = min(threads_for(16 * sum(map(len, texts)), threads), len(texts))
         _tokens.hash_texts(list(texts), out, threads)
     return out
+
+
+def lstat_many(paths: Sequence[str]) -> NDArray[np.int64]:
+    """Look at many files without the interpreter's lock; links are not followed.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        None of them with a NUL.
+
+    Returns
+    -------
+    int64 ndarray of shape (n, 4)
+        Of each: its mode, its size, and when its content and its status last changed, in ns. The mode is 0 where nothing is
+        there, and -1 where that cannot be told.
+    """
+    out = np.empty((len(paths), 4), np.int64)
+    if sys.platform == "win32":  # which has no lstat
+        for row, path in zip(out, paths, strict=True):
+            row[:] = _lstat_one(path)
+    elif len(paths):
+        _lstat.lstat_many(os.fsencode("\0".join(paths) + "\0"), out)
+    return out
+
+
+def _lstat_one(path: str) -> tuple[int, int, int, int]:
+    try:
+        status = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return 0, 0, 0, 0
+    except OSError:
+        return -1, 0, 0, 0
+    return status.st_mode, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _contiguous(rows: Rows) -> Rows:

@@ -25,11 +25,11 @@ def _patient_threads() -> Iterator[None]:
 
 try:
     with _patient_threads():
-        from anam_py._core import checksum, coding, resonance, scan, settle, simd, static, sums, tokens
+        from anam_py._core import checksum, coding, lstat, resonance, scan, settle, simd, static, sums, tokens
 except ModuleNotFoundError as error:
     raise ImportError(
         "the compiled core of anam_py is missing: install the package (pip install .), "
         "or in a checkout run python setup.py build_ext --inplace"
     ) from error
 
-__all__ = ["checksum", "coding", "resonance", "scan", "settle", "simd", "static", "sums", "tokens"]
+__all__ = ["checksum", "coding", "lstat", "resonance", "scan", "settle", "simd", "static", "sums", "tokens"]

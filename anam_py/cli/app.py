@@ -11,11 +11,13 @@ from anam_py import __version__
 from anam_py.cli.audit import audit
 from anam_py.cli.axioms import axioms
 from anam_py.cli.exchange import export, import_
+from anam_py.cli.history import history
 from anam_py.cli.index import index
 from anam_py.cli.review import review
 from anam_py.cli.rows import visible
 from anam_py.cli.search import explain, search, similar
 from anam_py.cli.stats import stats
+from anam_py.cli.status import status
 from anam_py.cli.upkeep import backup, compact, repair, verify
 from anam_py.exceptions import AnamError
 
@@ -67,8 +69,8 @@ def _for_shells(message: str) -> str:
 @click.group(
     cls=_Group,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit status: 0 when done, or when there are hits; 1 when a search has no hits, a verification finds problems, or a "
-    "review or an axiom does not pass; 2 for an error; 130 when interrupted.",
+    epilog="Exit status: 0 when done, or when there are hits; 1 when a search has no hits, an index is not up to date, a "
+    "verification finds problems, or a review or an axiom does not pass; 2 for an error; 130 when interrupted.",
 )
 @click.version_option(__version__, prog_name="anam", message="%(prog)s %(version)s")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
@@ -76,7 +78,24 @@ def anam(debug: bool) -> None:  # noqa: FBT001 - click passes options by name; t
     """Search code by what it means and by the words it uses, on this machine, with no server."""
 
 
-for command in (index, search, similar, explain, stats, verify, repair, backup, compact, export, import_, review, axioms, audit):
+for command in (
+    index,
+    status,
+    search,
+    similar,
+    explain,
+    history,
+    stats,
+    verify,
+    repair,
+    backup,
+    compact,
+    export,
+    import_,
+    review,
+    axioms,
+    audit,
+):
     anam.add_command(command)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import anam_py
-from anam_py.cli import output
+from anam_py.cli import output, state
 from anam_py.cli.embedder import embedder_option, to_index_with
 from anam_py.cli.location import Location, json_option, nearest_store, open_store, store_for, store_option, typed
 from anam_py.cli.rows import visible
@@ -27,6 +27,7 @@ __all__ = ["index"]
 @click.option("--include", multiple=True, metavar="GLOB", help="Index only files whose path or name matches; repeatable.")
 @click.option("--exclude", multiple=True, metavar="GLOB", help="Leave out files and folders that match; repeatable.")
 @click.option("--symbols/--no-symbols", default=True, show_default=True, help="Also index functions, methods and classes.")
+@click.option("--prune", is_flag=True, help="Drop files and symbols that were indexed before and are left out now.")
 @embedder_option
 @click.option("--yes", is_flag=True, help="Do not ask before the home folder or a whole disk is indexed.")
 @click.option("-v", "--verbose", is_flag=True, help="List every file that was skipped, with the reason.")
@@ -40,6 +41,7 @@ def index(
     store: Path | None,
     *,
     symbols: bool,
+    prune: bool,
     yes: bool,
     verbose: bool,
     as_json: bool,
@@ -47,17 +49,21 @@ def index(
     """Index the code in PATH, by default in the folder of the nearest store above, or else in the current one.
 
     The store is PATH/.anam. Only files that changed since the last time are embedded again. Interrupting is safe: what was
-    indexed is kept, and the next run goes on from there.
+    indexed is kept, and the next run goes on from there. With --prune, what was indexed of a folder that is no longer there is
+    dropped, too.
     """
     start = time.perf_counter()
     if path is None:
         nearest = None if store else nearest_store()
         path = nearest.parent if nearest else Path()
+    location = store_for(path, store)
     if not path.is_dir():
-        raise AnamError(f"there is no folder {str(path)!r}")
+        if not prune:
+            raise AnamError(f"there is no folder {str(path)!r}")
+        _forget(path, location, as_json=as_json)
+        return
     if not yes:
         _ask_if_vast(path)
-    location = store_for(path, store)
     dimension = None if embedder is None else embedder.dimension
     location.prepare()
     with open_store(location, read_only=False, create=True, dimension=dimension) as htm:
@@ -67,7 +73,8 @@ def index(
             if recorded not in (None, crawler.embedder.name):
                 click.echo(f"Embedding anew with {crawler.embedder.name}: the store was made with {recorded}", err=True)
                 crawler.reembed(progress_callback=show_progress)
-            report = crawler.index(root, [*map(typed, include)], [*map(typed, exclude)], progress_callback=show_progress)
+            wanted, unwanted = [*map(typed, include)], [*map(typed, exclude)]
+            report = crawler.index(root, wanted, unwanted, prune=prune, progress_callback=show_progress)
         entries = len(htm)
         htm.make_codes()  # for the searches that follow, which only read
     summary = _summary(path, location, report, entries, time.perf_counter() - start)
@@ -92,6 +99,15 @@ def _ask_if_vast(path: Path) -> None:
         raise AnamError("nothing was indexed")
 
 
+def _forget(path: Path, location: Location, *, as_json: bool) -> None:
+    with open_store(location, read_only=False) as htm, location.entered(path) as root:
+        forgotten = anam_py.CodeBaseCrawler(htm).forget(root)
+    if as_json:
+        output.write_json({"path": str(path.resolve()), "store": str(location.store), "files": {"forgotten": forgotten}})
+    else:
+        click.echo(f"{path} is not there any more: {forgotten:,} forgotten, in {location.shown}.")
+
+
 def _summary(path: Path, location: Location, report: "CrawlReport", entries: int, seconds: float) -> dict[str, Any]:
     return {
         "path": str(path.resolve()),
@@ -104,7 +120,8 @@ def _summary(path: Path, location: Location, report: "CrawlReport", entries: int
             "skipped": len(report.skipped),
         },
         "skipped": report.reasons,
-        "notes": [*report.notes, *report.remarks],
+        "renamed": report.renamed,
+        "notes": [*map(state.for_shells, report.notes), *report.remarks],
         "entries": entries,
         "seconds": round(seconds, 3),
         "files_per_second": round(report.files / seconds, 1),
@@ -119,6 +136,8 @@ def _write(summary: dict[str, Any], location: Location) -> None:
     unchanged = " Nothing was indexed anew." if known == files["unchanged"] else ""
     click.echo(f"{known:,} files in {summary['seconds']:.1f} s, {summary['files_per_second']:,.0f} files/s.{unchanged}")
     click.echo(f"Files: {counts}{f' ({reasons})' if reasons else ''}.")
+    if summary["renamed"]:
+        click.echo(f"Renamed: {len(summary['renamed']):,}, each both new and forgotten; anam history goes back beyond that.")
     click.echo(f"Entries: {summary['entries']:,}, in {location.shown}")
     for note in summary["notes"]:
         click.echo(f"Note: {visible(note)}", err=True)

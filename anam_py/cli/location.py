@@ -14,6 +14,8 @@ import anam_py
 from anam_py.exceptions import AnamError, HTMError
 
 __all__ = [
+    "FOLDER",
+    "BusyError",
     "Location",
     "alone",
     "find_store",
@@ -44,6 +46,10 @@ limit_option = click.option(
     "-n", "--limit", type=click.IntRange(min=1), default=10, show_default=True, help="How many results to show at most."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Write one JSON object instead.")
+
+
+class BusyError(AnamError):
+    """Another process is writing the store."""
 
 
 class Location(NamedTuple):
@@ -223,7 +229,7 @@ def alone(location: Location) -> Iterator[None]:
         if writer is None:
             raise
         who = f"another process (pid {writer[1]})" if writer[1] else "another process"
-        raise AnamError(f"{who} is writing {location.shown!r}; try again when it is done") from error
+        raise BusyError(f"{who} is writing {location.shown!r}; try again when it is done") from error
 
 
 def _no_store(location: Location) -> AnamError:

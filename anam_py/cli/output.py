@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ import click
 
 from anam_py.cli.rows import Row, visible
 
-__all__ = ["human_bytes", "progress", "waiting", "write_json", "write_rows"]
+__all__ = ["human_bytes", "progress", "styled", "waiting", "write_json", "write_rows"]
 
 
 def write_rows(rows: Sequence[Row], seconds: float) -> None:
@@ -29,12 +30,30 @@ def write_rows(rows: Sequence[Row], seconds: float) -> None:
         terminal.print_rows(rows)
     else:
         for row in rows:
-            click.echo(f"{visible(row.path)}:{row.lines}  {row.score:.3f}  {visible(row.title)}")
+            remark = f"  ({row.remark})" if row.remark else ""
+            click.echo(f"{visible(row.path)}:{row.lines}  {row.score:.3f}  {visible(row.title)}{remark}")
             for line in row.excerpt():
                 click.echo(f"    {line}")
             click.echo()
     count = f"{len(rows)} hit{'' if len(rows) == 1 else 's'}" if rows else "no hits"
     click.echo(f"{count} in {seconds * 1000:.0f} ms", err=not rows)
+
+
+def styled(text: str, **style: Any) -> str:
+    """Return a text with colours, for who wants any; what goes into a pipe loses them.
+
+    Parameters
+    ----------
+    text : str
+    **style
+        As for `click.style`.
+
+    Returns
+    -------
+    str
+    """
+    is_plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+    return text if is_plain else click.style(text, **style)
 
 
 @contextlib.contextmanager

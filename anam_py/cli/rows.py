@@ -21,6 +21,7 @@ class Row(NamedTuple):
     score: float
     scores: Mapping[str, float]
     snippet: str
+    stale: str | None = None
 
     @property
     def lines(self) -> str:
@@ -31,6 +32,11 @@ class Row(NamedTuple):
     def title(self) -> str:
         """What was found, in words."""
         return f"{self.kind} {self.symbol}" if self.symbol else self.kind
+
+    @property
+    def remark(self) -> str:
+        """What has become of the file, in words; empty if it is as it was indexed."""
+        return f"{self.stale} since it was indexed" if self.stale else ""
 
     def excerpt(self) -> list[str]:
         """Return the first lines of the snippet without common indentation, safe to show."""

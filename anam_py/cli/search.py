@@ -1,19 +1,25 @@
 """``anam search``, ``anam similar`` and ``anam explain``: ask the store, show what it finds, and how."""
 
 import dataclasses
+import datetime as dt
 import textwrap
 import time
 from pathlib import Path
-from typing import Any, Literal, NoReturn, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias, get_args
 
 import click
 
 import anam_py
-from anam_py.cli import output
+from anam_py.cli import output, state
 from anam_py.cli.embedder import to_search_with
-from anam_py.cli.location import Location, find_store, json_option, limit_option, open_store, store_option, typed
+from anam_py.cli.location import BusyError, Location, find_store, json_option, limit_option, open_store, store_option, typed
+from anam_py.cli.nearby import not_indexed
 from anam_py.cli.rows import Row
+from anam_py.cli.when import moment
 from anam_py.exceptions import AnamError
+
+if TYPE_CHECKING:
+    from anam_py.crawler import IndexStatus
 
 __all__ = ["explain", "search", "similar"]
 
@@ -33,22 +39,62 @@ Mode: TypeAlias = Literal["hybrid", "lexical", "semantic"]  # the crawler's
     show_default=True,
     help="What decides: the words, the vectors, or both.",
 )
+@click.option(
+    "--changed-since",
+    callback=moment,
+    metavar="WHEN",
+    help="Only in files that were written since then: a date, a date and time, or 30min, 2h, 3d, 1w for so long ago.",
+)
+@click.option("--refresh", is_flag=True, help="First bring the index up to date, with the patterns of its last run.")
 @store_option
 @json_option
-def search(words: tuple[str, ...], limit: int, mode: Mode, store: Path | None, *, as_json: bool) -> None:
+def search(
+    words: tuple[str, ...],
+    limit: int,
+    mode: Mode,
+    changed_since: dt.datetime | None,
+    store: Path | None,
+    *,
+    refresh: bool,
+    as_json: bool,
+) -> None:
     """Search the indexed code for WORDS, from anywhere inside it.
 
-    Exits with status 1 if there are no hits.
+    Says which hits are in files that have changed or are gone since they were indexed, and whether the index is complete and up
+    to date. Exits with status 1 if there are no hits.
     """
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - help need not wait for it
+
     query = " ".join(map(typed, words))
     location = find_store(store)
-    with open_store(location) as htm:
-        embedder = None if mode == "lexical" else to_search_with(htm, location)
-        start = time.perf_counter()
-        hits = anam_py.CodeBaseCrawler(htm, embedder=embedder).search(query, limit=limit, mode=mode)
-        seconds = time.perf_counter() - start
+    with _opened(location, refresh=refresh) as htm:
+        embedder = None if mode == "lexical" and htm.read_only else to_search_with(htm, location)
+        crawler = anam_py.CodeBaseCrawler(htm, embedder=embedder)
+        if not htm.read_only:
+            with output.progress("indexing") as show_progress:
+                crawler.refresh(progress_callback=show_progress)
+            htm.make_codes()
+        with ThreadPoolExecutor(1) as beside:
+            checked = beside.submit(crawler.status, thorough=False)
+            start = time.perf_counter()
+            hits = crawler.search(query, limit=limit, mode=mode, changed_since=changed_since)
+            seconds = time.perf_counter() - start
+            status = checked.result()
     rows = [Row(**(hit._asdict() | {"path": location.path_of(hit.path)})) for hit in hits]
-    _report({"query": query, "mode": mode}, rows, location, seconds, as_json=as_json)
+    question = {"query": query, "mode": mode}
+    if changed_since is not None:
+        question["changed_since"] = changed_since.isoformat()
+    _report(question, rows, location, seconds, status, as_json=as_json)
+
+
+def _opened(location: Location, *, refresh: bool) -> "anam_py.HTMCore":
+    """Return the store, opened to be brought up to date if that is wanted and nobody else writes it."""
+    if refresh:
+        try:
+            return open_store(location, read_only=False)
+        except BusyError as error:
+            click.echo(f"Note: not brought up to date: {error}", err=True)
+    return open_store(location)
 
 
 @click.command()
@@ -66,9 +112,12 @@ def similar(file: str, limit: int, store: Path | None, *, as_json: bool) -> None
     key = location.key_of(Path(path)) + separator + typed(symbol)
     with open_store(location) as htm:
         start = time.perf_counter()
-        rows = _nearest(htm, location, key, limit)
+        found = _nearest(htm, location, key, limit)
         seconds = time.perf_counter() - start
-    _report({"file": typed(file)}, rows, location, seconds, as_json=as_json)
+        status = anam_py.CodeBaseCrawler(htm).status(thorough=False)
+    what = dict.fromkeys(status.changed, "changed") | dict.fromkeys(status.deleted, "deleted")
+    rows = [row._replace(path=location.path_of(row.path), stale=what.get(row.path)) for row in found]
+    _report({"file": typed(file)}, rows, location, seconds, status, as_json=as_json)
 
 
 @click.command()
@@ -96,8 +145,7 @@ def _nearest(htm: "anam_py.HTMCore", location: Location, key: str, limit: int) -
     """Return the entries most like one of the store's: files like a file, symbols like a symbol."""
     record = htm.get_embedding(key)
     if record is None:
-        shown = f"{location.path_of(key)} is not in {location.shown}"
-        raise AnamError(f"{shown}; bring that up to date with: {location.index_command}")
+        raise not_indexed(htm, location, key)
     of_files = record["metadata"].get("kind") == "file"
     wanted = limit + 1
     while True:
@@ -106,14 +154,14 @@ def _nearest(htm: "anam_py.HTMCore", location: Location, key: str, limit: int) -
         if len(like) >= limit or len(found) < wanted:
             break
         wanted *= 4
-    return [_row(location, score, found, htm.get_text(found["key"])) for _, score, found in like[:limit]]
+    return [_row(score, found, htm.get_text(found["key"])) for _, score, found in like[:limit]]
 
 
-def _row(location: Location, score: float, record: dict[str, Any], text: str | None) -> Row:
+def _row(score: float, record: dict[str, Any], text: str | None) -> Row:
     metadata = record["metadata"]
     path, _, symbol = record["key"].partition("::")
     return Row(
-        path=location.path_of(path),
+        path=path,
         start_line=metadata.get("start_line", 1),
         end_line=metadata.get("end_line", metadata.get("line_count", 1)),
         symbol=symbol or None,
@@ -135,10 +183,25 @@ def _snippet(metadata: dict[str, Any], lines: list[str]) -> str:
     return "\n".join(lines[first : first + SNIPPET_LINES])
 
 
-def _report(question: dict[str, Any], rows: list[Row], location: Location, seconds: float, *, as_json: bool) -> NoReturn:
+def _report(
+    question: dict[str, Any],
+    rows: list[Row],
+    location: Location,
+    seconds: float,
+    status: "IndexStatus",
+    *,
+    as_json: bool,
+) -> NoReturn:
     if as_json:
         hits = [row._asdict() | {"score": round(row.score, 6)} for row in rows]
-        output.write_json({**question, "store": str(location.store), "seconds": round(seconds, 6), "hits": hits})
+        fields = {**question, "store": str(location.store), "seconds": round(seconds, 6), "index": state.as_json(status)}
+        output.write_json({**fields, "hits": hits})
     else:
         output.write_rows(rows, seconds)
+        if not rows:
+            click.echo(state.extent(status), err=True)
+    remark = state.remark(status, location)
+    if remark is not None:
+        otherwise = ", or search with --refresh" if "query" in question and status.roots else ""
+        click.echo(f"Note: {remark}{otherwise}", err=True)
     click.get_current_context().exit(0 if rows else NO_HITS)

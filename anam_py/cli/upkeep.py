@@ -50,7 +50,7 @@ def verify(store: Path | None, *, quick: bool, as_json: bool) -> None:
 
 def _write_problems(problems: Sequence["Problem"]) -> None:
     for severity, where, what in problems:
-        click.echo(f"{click.style(severity, _COLOURS.get(severity))}: {visible(where)}: {visible(what)}")
+        click.echo(f"{output.styled(severity, fg=_COLOURS.get(severity))}: {visible(where)}: {visible(what)}")
 
 
 def _write_verdict(problems: Sequence["Problem"], location: Location, seconds: float, *, quick: bool) -> None:

@@ -12,7 +12,7 @@ from anam_py.crawler.drafts import Draft
 from anam_py.crawler.known import EMPTY
 from anam_py.embedding import Embedder, choice_of
 from anam_py.exceptions import CrawlerError
-from anam_py.store import Entry, File, Ledger
+from anam_py.store import Entry, File, Ledger, Root
 
 __all__ = ["Batch", "embed", "embed_query"]
 
@@ -105,10 +105,17 @@ class Batch:
         self._gone.append(path)
         self._forget += keys
 
-    def commit(self) -> tuple[list[dict[str, Any]], int]:
+    def commit(self, roots: dict[str, Root | None], *, is_last: bool = False) -> tuple[list[dict[str, Any]], int]:
         """Store all of it, or nothing if that fails; a batch is committed once.
 
         What is to be purged is so first: who is interrupted then takes these files in anew.
+
+        Parameters
+        ----------
+        roots : dict of str to (Root or None)
+            What the ledger is to say of crawled folders, if it changes.
+        is_last : bool
+            Whether that has changed, even if nothing else has.
 
         Returns
         -------
@@ -138,11 +145,14 @@ class Batch:
             results += [result] if result else []
         forget = [*self._forget, *wordless]
         if self._purge:
+            self.ledger.commit(roots={prefix: root._replace(ended=None) for prefix, root in roots.items() if root})
             self.ledger.purge(self._purge)
-        if entries or forget or rows or self._gone:
+        if entries or forget or rows or self._gone or (is_last and roots):
             name = self.embedder.name if entries else None
             choice = choice_of(self.embedder)
-            self.ledger.commit(entries=entries, forget=forget, files=rows, gone=self._gone, embedder=name, choice=choice)
+            self.ledger.commit(
+                entries=entries, forget=forget, files=rows, gone=self._gone, embedder=name, choice=choice, roots=roots
+            )
         return results, empty
 
     def _embed(self, least: int) -> None:

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,12 +11,14 @@ from anam_py.crawler.analysis import holds_secrets
 from anam_py.crawler.batch import Batch
 from anam_py.crawler.chunks import WINDOW
 from anam_py.crawler.drafts import Draft
-from anam_py.crawler.known import EMPTY, INDEXED, KnownFiles, skipped_row
+from anam_py.crawler.known import EMPTY, INDEXED, KnownFiles, digest_of, skipped_row
 from anam_py.crawler.languages import WITH_GRAMMAR
 from anam_py.crawler.lookahead import Look, Lookahead
 from anam_py.crawler.paths import SEPARATOR, fits
 from anam_py.crawler.reading import Content, Unindexable
+from anam_py.crawler.renames import Renames
 from anam_py.crawler.report import CHANGED, NEW, UNCHANGED, CrawlReport, Reason, Skip
+from anam_py.crawler.roots import Visit
 from anam_py.crawler.selection import Selection
 from anam_py.crawler.walk import FoundFile, Walk
 from anam_py.embedding import Embedder
@@ -49,6 +51,8 @@ class Request:
         Whether the caller wants content, metadata and embedding of each file.
     symbols : bool
         Whether symbols become entries of themselves.
+    prune : bool
+        Whether to drop what is in the index but not looked for.
     max_file_bytes, max_line_bytes : int
         What is not taken in.
     """
@@ -59,6 +63,7 @@ class Request:
     store: bool
     results: bool
     symbols: bool
+    prune: bool
     max_file_bytes: int
     max_line_bytes: int
 
@@ -100,7 +105,10 @@ class Crawl:
         self._request = request
         self._report = report
         self._ledger = Ledger(htm)
-        self._known = KnownFiles(self._ledger, request.prefix, symbols=request.symbols)
+        self._known = KnownFiles(self._ledger, request.prefix, symbols=request.symbols, exactly=request.prune)
+        selection, symbols = request.selection, request.symbols
+        self._visit = Visit(self._ledger, htm.storage_path, request.root, request.prefix, selection, symbols=symbols)
+        self._renames = Renames()
         self._lookahead = Lookahead(
             self._known,
             request.prefix,
@@ -127,6 +135,7 @@ class Crawl:
                 yield Step(0, 0, "", [])
         found.sort(key=lambda file: file.key.encode("utf-8"))
         passed_over = tuple(walk.skipped)
+        gone = self._missing(found, passed_over)
         for skip in passed_over:
             self._pass_over(skip)
             if self._batch.full:
@@ -136,11 +145,11 @@ class Crawl:
                 self._take(look)
                 yield Step(done, len(found), look.file.key, self._commit() if self._batch.full else [])
                 self._report.seconds = time.perf_counter() - started
-        for row in self._missing(found, passed_over):
+        for row in gone:
             self._forget(row)
             if self._batch.full:
                 yield Step(len(found), len(found), "", self._commit())
-        yield Step(len(found), len(found), "", self._commit())
+        yield Step(len(found), len(found), "", self._commit(is_last=True))
         self._report.seconds = time.perf_counter() - started
         self._report.complete = True
 
@@ -188,6 +197,8 @@ class Crawl:
         self._report.count(status)
         if masked := own.metadata["masked_values"]:
             self._report.masked[own.key] = masked
+        if status == NEW and (former := self._renames.former_name(own.key, own.metadata["content_hash"])):
+            own.metadata["renamed_from"] = self._report.renamed[own.key] = former
         result = _result(own.key, own.text, own.metadata, status) if self._request.results else None
         if not self._request.store or status == UNCHANGED:
             self._report.empty += self._request.store
@@ -215,19 +226,19 @@ class Crawl:
     def _compared(self, row: File | None, own: Draft) -> str:
         if row is None or row.outcome not in (INDEXED, EMPTY):
             return NEW
-        same = self._known.digest(row) == own.metadata["content_hash"]
+        same = digest_of(row) == own.metadata["content_hash"]
         return UNCHANGED if same and (row.outcome == EMPTY or not self._request.store) else CHANGED
 
     def _pass_over(self, skip: Skip, file: FoundFile | None = None) -> None:
         """Remember why a file is not in the index, and take out what was there of it."""
-        if not self._request.store or skip.reason in _TRANSIENT:
-            return
         row = self._known.get(skip.path)
+        if not self._request.store or (skip.reason in _TRANSIENT and row is not None):
+            return
         if skip.reason is Reason.VANISHED:
             if row is not None:
                 self._forget(row)
             return
-        fresh = skipped_row(skip) if file is None else skipped_row(skip, file.size, file.changed_ns)
+        fresh = skipped_row(skip) if file is None or skip.reason in _TRANSIENT else skipped_row(skip, file.size, file.changed_ns)
         if fresh != row:
             keys = self._stored_keys(row)
             is_secret = skip.reason is Reason.SECRET
@@ -235,13 +246,18 @@ class Crawl:
 
     # ---- what is stored of a file ----
 
-    def _missing(self, found: list[FoundFile], passed_over: tuple[Skip, ...]) -> Iterator[File]:
-        """Give what is remembered of files that are no longer there."""
+    def _missing(self, found: list[FoundFile], passed_over: tuple[Skip, ...]) -> list[File]:
+        """Return what is remembered of files that are no longer to be in the index."""
         if not self._request.store:
-            return iter(())
+            return []
         met = {file.key for file in found} | {skip.path for skip in passed_over}
         out_of_sight = [skip.path for skip in passed_over if skip.reason is Reason.UNREADABLE]
-        return self._known.missing(met, out_of_sight, self._request.selection)
+        gone, left_out = self._known.absent(met, out_of_sight, self._request.selection)
+        self._renames = Renames(gone)
+        if self._request.prune:
+            return gone + left_out
+        self._report.notes += self._visit.leave(left_out, symbols=self._known.have_unwanted_symbols())
+        return gone
 
     def _forget(self, row: File) -> None:
         self._report.forgotten += row.outcome in (INDEXED, EMPTY)
@@ -268,8 +284,9 @@ class Crawl:
         keys = self._symbol_keys(key)
         return {name: record["metadata"] for name, record in zip(keys, self._htm.get_embeddings(keys), strict=True) if record}
 
-    def _commit(self) -> list[dict[str, Any]]:
-        results, empty = self._batch.commit()
+    def _commit(self, *, is_last: bool = False) -> list[dict[str, Any]]:
+        roots = self._visit.record(notes=self._report.notes, is_over=is_last) if self._request.store else {}
+        results, empty = self._batch.commit(roots, is_last=is_last)
         self._report.empty += empty
         self._batch = Batch(self._ledger, self._embedder)
         return results

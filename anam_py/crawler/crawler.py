@@ -1,33 +1,31 @@
 """CodeBaseCrawler: the public face of the crawler."""
 
-import inspect
+import datetime as dt
 import os
-from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
 from anam_py._executor import async_twin, run
-from anam_py._validation import check_count, check_path, describe
+from anam_py._validation import check_count, check_path
 from anam_py.crawler.analysis import MAX_FILE_BYTES, MAX_LINE_BYTES, analyse_file
-from anam_py.crawler.crawl import Crawl, Request, Step
+from anam_py.crawler.crawl import Crawl, Request
+from anam_py.crawler.freshness import Limits, check
 from anam_py.crawler.paths import key_prefix
 from anam_py.crawler.ranking import Mode
 from anam_py.crawler.reembedding import check_embedder, keep_choice, reembed
 from anam_py.crawler.report import CrawlReport
+from anam_py.crawler.roots import forget, placed
 from anam_py.crawler.search import Hit, Where
 from anam_py.crawler.search import search as search_store
 from anam_py.crawler.selection import Selection
+from anam_py.crawler.status import IndexStatus
+from anam_py.crawler.stepping import AsyncProgressCallback, ProgressCallback, check_callback, results_async, results_of
 from anam_py.embedding import Embedder, EmbedderLike, as_embedder
 from anam_py.exceptions import CrawlerError, ValidationError
-from anam_py.store import HTMCore
-
-if TYPE_CHECKING:
-    import asyncio
+from anam_py.store import HTMCore, Ledger
 
 __all__ = ["CodeBaseCrawler"]
-
-ProgressCallback: TypeAlias = Callable[[int, int, str], object]
-AsyncProgressCallback: TypeAlias = Callable[[int, int, str], object | Awaitable[object]]
 
 
 class CodeBaseCrawler:
@@ -81,8 +79,9 @@ class CodeBaseCrawler:
         self._htm = htm_core
         self._embedder = as_embedder(embedder)
         self._symbols = bool(symbols)
-        self._max_file_bytes = check_count(max_file_bytes, "max_file_bytes", 1, 2**31)
-        self._max_line_bytes = check_count(max_line_bytes, "max_line_bytes", 1, 2**31)
+        self._limits = Limits(
+            check_count(max_file_bytes, "max_file_bytes", 1, 2**31), check_count(max_line_bytes, "max_line_bytes", 1, 2**31)
+        )
         self._last_report = CrawlReport("")
 
     @property
@@ -164,9 +163,9 @@ class CodeBaseCrawler:
         CrawlerError, ValidationError, HTMError
             As `crawl_directory` does, at the call or as it goes on.
         """
-        _check_callback(progress_callback)
+        check_callback(progress_callback)
         crawl = self._start(path, include_patterns, exclude_patterns, store=extract_embeddings, results=True)
-        return _results(crawl.steps(), progress_callback)
+        return results_of(crawl.steps(), progress_callback)
 
     def index(
         self,
@@ -174,13 +173,19 @@ class CodeBaseCrawler:
         include_patterns: Sequence[str] | None = None,
         exclude_patterns: Sequence[str] | None = None,
         *,
+        prune: bool = False,
         progress_callback: ProgressCallback | None = None,
     ) -> CrawlReport:
         """Bring the store up to date with a folder, for those who do not need to see every file.
 
         Parameters
         ----------
-        path, include_patterns, exclude_patterns, progress_callback
+        path, include_patterns, exclude_patterns
+            As for `iter_crawl`.
+        prune : bool, default False
+            Whether to drop what an earlier call took in and this one would not: files that the patterns leave out, and symbols
+            if this crawler has none.
+        progress_callback : Callable, optional
             As for `iter_crawl`.
 
         Returns
@@ -193,9 +198,9 @@ class CodeBaseCrawler:
         CrawlerError, ValidationError, HTMError
             As `crawl_directory` does.
         """
-        _check_callback(progress_callback)
-        crawl = self._start(path, include_patterns, exclude_patterns, store=True, results=False)
-        for _ in _results(crawl.steps(), progress_callback):
+        check_callback(progress_callback)
+        crawl = self._start(path, include_patterns, exclude_patterns, store=True, results=False, prune=bool(prune))
+        for _ in results_of(crawl.steps(), progress_callback):
             pass
         return self._last_report
 
@@ -229,29 +234,9 @@ class CodeBaseCrawler:
         CrawlerError, ValidationError, HTMError
             As `crawl_directory` does.
         """
-        import asyncio  # noqa: PLC0415 - who searches without a loop need not wait for it
-
-        _check_callback(progress_callback)
+        check_callback(progress_callback)
         crawl = await run(self._start, path, include_patterns, exclude_patterns, store=extract_embeddings, results=True)
-        steps = crawl.steps()
-        results: list[dict[str, Any]] = []
-        under_way: asyncio.Future[Step | None] | None = None
-        try:
-            while True:
-                under_way = asyncio.ensure_future(run(next, steps, None))
-                step = await _unless_cancelled(under_way)
-                if step is None:
-                    return results
-                results += step.results
-                if progress_callback is not None and step.path:
-                    outcome = progress_callback(step.done, step.total, step.path)
-                    if inspect.isawaitable(outcome):
-                        await outcome
-        finally:
-            if under_way is None or under_way.done():
-                steps.close()
-            else:  # cancelled twice
-                under_way.add_done_callback(lambda _: steps.close())
+        return await results_async(crawl.steps(), progress_callback)
 
     def analyze_file(self, file_path: str | os.PathLike[str]) -> dict[str, Any]:
         """Find out what there is to know of one file; nothing is stored.
@@ -273,10 +258,18 @@ class CodeBaseCrawler:
         ValidationError
             If the path is none.
         """
-        key, analysis = analyse_file(check_path(file_path, "file_path"), self._max_file_bytes, self._max_line_bytes)
+        key, analysis = analyse_file(check_path(file_path, "file_path"), self._limits.file_bytes, self._limits.line_bytes)
         return {**analysis.metadata, "path": key, "content": analysis.text, "metadata": analysis.metadata}
 
-    def search(self, text: str, limit: int = 10, mode: Mode = "hybrid", where: Where | None = None) -> list[Hit]:
+    def search(
+        self,
+        text: str,
+        limit: int = 10,
+        mode: Mode = "hybrid",
+        where: Where | None = None,
+        *,
+        changed_since: dt.datetime | float | None = None,
+    ) -> list[Hit]:
         """Find the places in the code that words describe best.
 
         Parameters
@@ -289,6 +282,8 @@ class CodeBaseCrawler:
             Whether the words, the vectors or both decide; names, paths and documentation count in each.
         where : dict, optional
             What the metadata of a hit must be, as for `HTMCore.search_text`: ``{"language": "python", "kind": "function"}``.
+        changed_since : datetime or float, optional
+            Only in files that were written then or later, by their times on the disk; a number is one of seconds since 1970.
 
         Returns
         -------
@@ -306,9 +301,88 @@ class CodeBaseCrawler:
         HTMError
             If the store cannot be read.
         """
-        return search_store(self._htm, self._embedder, text, limit, mode, where)
+        return search_store(self._htm, self._embedder, text, limit, mode, where, changed_since, self._limits)
 
     search_async = async_twin(search)
+
+    def status(self, *, thorough: bool = True) -> IndexStatus:
+        """Tell what the store has indexed, whether that is complete, and how the disk differs from it now.
+
+        Parameters
+        ----------
+        thorough : bool, default True
+            Whether to look for new files in every folder, and to read the files that may have changed. Otherwise no file is read,
+            and new ones are looked for only if a folder that holds known ones is newer than the index.
+
+        Returns
+        -------
+        IndexStatus
+
+        Raises
+        ------
+        HTMError
+            If the store cannot be read.
+        """
+        return check(self._htm, self._limits, thorough=bool(thorough))
+
+    status_async = async_twin(status)
+
+    def refresh(self, *, progress_callback: ProgressCallback | None = None) -> list[CrawlReport]:
+        """Bring every folder in the index up to date, with the patterns and symbols that its last crawl had.
+
+        Of a folder that is no longer there, what was indexed stays.
+
+        Parameters
+        ----------
+        progress_callback : Callable, optional
+            As for `iter_crawl`.
+
+        Returns
+        -------
+        list of CrawlReport
+            What was met and done in each.
+
+        Raises
+        ------
+        CrawlerError, ValidationError, HTMError
+            As `crawl_directory` does.
+        """
+        check_callback(progress_callback)
+        reports = []
+        for prefix, root in placed(Ledger(self._htm).roots(), self._htm.storage_path).items():
+            folder, selection = Path(root.path), Selection(root.include, root.exclude)
+            if folder.is_dir():
+                crawl = self._crawl(folder, prefix, selection, store=True, results=False, symbols=root.symbols)
+                for _ in results_of(crawl.steps(), progress_callback):
+                    pass
+                reports.append(self._last_report)
+        return reports
+
+    refresh_async = async_twin(refresh)
+
+    def forget(self, path: str | os.PathLike[str]) -> int:
+        """Drop what was indexed of a folder, as when it is no longer there.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            The folder, given as it was when it was crawled.
+
+        Returns
+        -------
+        int
+            How many files were dropped from the index.
+
+        Raises
+        ------
+        CrawlerError
+            If it was not crawled into the store under that path.
+        ValidationError
+            If the path is none.
+        HTMError
+            If the store cannot be written.
+        """
+        return forget(self._htm, check_path(path))
 
     def reembed(self, *, progress_callback: ProgressCallback | None = None) -> int:
         """Embed anew what the store holds with another embedder's vectors, from the texts in the store.
@@ -334,7 +408,7 @@ class CodeBaseCrawler:
         HTMError
             If the store cannot be read or written.
         """
-        _check_callback(progress_callback)
+        check_callback(progress_callback)
         return reembed(self._htm, self._embedder, progress_callback)
 
     reembed_async = async_twin(reembed)
@@ -347,33 +421,46 @@ class CodeBaseCrawler:
         *,
         store: bool,
         results: bool,
+        prune: bool = False,
     ) -> Crawl:
         """Check what was asked for, and return the crawl that does it."""
         root = check_path(path)
         selection = Selection(include_patterns, exclude_patterns)
         _check_root(root)
+        return self._crawl(
+            root, key_prefix(root), selection, store=bool(store), results=results, symbols=self._symbols, prune=prune
+        )
+
+    def _crawl(
+        self,
+        root: Path,
+        prefix: str,
+        selection: Selection,
+        *,
+        store: bool,
+        results: bool,
+        symbols: bool,
+        prune: bool = False,
+    ) -> Crawl:
+        """Return a crawl of a folder that is there."""
         if store:
             check_embedder(self._htm, self._embedder)
             keep_choice(self._htm, self._embedder)
         request = Request(
             root=root,
-            prefix=key_prefix(root),
+            prefix=prefix,
             selection=selection,
-            store=bool(store),
+            store=store,
             results=results,
-            symbols=self._symbols,
-            max_file_bytes=self._max_file_bytes,
-            max_line_bytes=self._max_line_bytes,
+            symbols=symbols,
+            prune=prune,
+            max_file_bytes=self._limits.file_bytes,
+            max_line_bytes=self._limits.line_bytes,
         )
         report = CrawlReport(str(root))
         crawl = Crawl(self._htm, self._embedder, request, report)
         self._last_report = report
         return crawl
-
-
-def _check_callback(progress_callback: object) -> None:
-    if progress_callback is not None and not callable(progress_callback):
-        raise ValidationError(f"progress_callback must be callable as (done, total, path), got {describe(progress_callback)}")
 
 
 def _check_root(root: Path) -> None:
@@ -387,21 +474,3 @@ def _check_root(root: Path) -> None:
     except OSError as error:
         problem = f"the directory {str(root)!r} cannot be read: {error.strerror}"
     raise CrawlerError(problem)
-
-
-def _results(steps: Generator[Step, None, None], progress_callback: ProgressCallback | None) -> Iterator[dict[str, Any]]:
-    for step in steps:
-        if progress_callback is not None and step.path:
-            progress_callback(step.done, step.total, step.path)
-        yield from step.results
-
-
-async def _unless_cancelled(under_way: "asyncio.Future[Step | None]") -> Step | None:
-    """Wait for a step; when cancelled meanwhile, first wait for its end, since it cannot be stopped."""
-    import asyncio  # noqa: PLC0415 - as above
-
-    try:
-        return await asyncio.shield(under_way)
-    except asyncio.CancelledError:
-        await asyncio.wait([under_way])
-        raise

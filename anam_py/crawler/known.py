@@ -2,36 +2,47 @@
 
 import os
 import time
-from collections.abc import Iterator
 
+from anam_py.crawler.paths import is_below
 from anam_py.crawler.reading import moment
 from anam_py.crawler.report import Reason, Skip
 from anam_py.crawler.selection import Selection
 from anam_py.store import File, Ledger
 
-__all__ = ["EMPTY", "INDEXED", "SKIPPED", "KnownFiles", "skipped_row"]
+__all__ = ["EMPTY", "INDEXED", "RECIPE", "SKIPPED", "KnownFiles", "digest_of", "skip_of", "skipped_row"]
 
 INDEXED = "indexed"
 EMPTY = "empty"
 SKIPPED = "skipped"
 
-# Raised when files are to be analysed anew although they have not changed.
-_RECIPE = "2"
+# What hashes in the ledger begin with. The number is raised when files are to be analysed anew although they have not changed.
+RECIPE = "2:"
 _WITH_SYMBOLS = "+symbols"
 
-# A file written this short a time before it was read may be written again without a later time of change.
+# A file written this short a time before it was read may be written again without a later time of change. Its time stands in
+# the ledger with a minus: no crawl takes the file for untouched, but who sees that time again need not think it changed.
 _CLOCK_TICK_NS = 2_000_000_000
-_NEVER = 0
 
 
-def skipped_row(skip: Skip, size: int = 0, changed_ns: int = _NEVER) -> File:
+def skipped_row(skip: Skip, size: int = 0, changed_ns: int = 0) -> File:
     """Return what the ledger is to say of a file that was passed over."""
     return File(skip.path, size, changed_ns, "", SKIPPED, f"{skip.reason}: {skip.detail}" if skip.detail else skip.reason)
 
 
-def _certain_moment(status: os.stat_result) -> tuple[int, int]:
+def skip_of(row: File) -> Skip:
+    """Return why a file was passed over, by what the ledger says of it."""
+    reason, _, detail = row.reason.partition(": ")
+    return Skip(row.path, Reason(reason), detail)
+
+
+def digest_of(row: File) -> str:
+    """Return the hash of a remembered file's content."""
+    return row.hash.partition(":")[2].removesuffix(_WITH_SYMBOLS)
+
+
+def _moment(status: os.stat_result) -> tuple[int, int]:
     size, changed = moment(status)
-    return size, changed if changed < time.time_ns() - _CLOCK_TICK_NS else _NEVER
+    return size, changed if changed < time.time_ns() - _CLOCK_TICK_NS else -changed
 
 
 class KnownFiles:
@@ -44,12 +55,15 @@ class KnownFiles:
         What the keys of the root's files start with.
     symbols : bool
         Whether their symbols are wanted, too.
+    exactly : bool
+        Whether symbols are unwanted where they are not wanted.
     """
 
-    def __init__(self, ledger: Ledger, prefix: str, *, symbols: bool) -> None:
+    def __init__(self, ledger: Ledger, prefix: str, *, symbols: bool, exactly: bool = False) -> None:
         self._prefix = prefix
         self._symbols = symbols
-        self._rows = {key: row for key, row in ledger.files().items() if self._is_below(key)}
+        self._exactly = exactly
+        self._rows = {key: row for key, row in ledger.files().items() if is_below(prefix, key)}
 
     def get(self, key: str) -> File | None:
         """Return what is remembered of a file."""
@@ -57,12 +71,12 @@ class KnownFiles:
 
     def row(self, key: str, status: os.stat_result, digest: str, outcome: str) -> File:
         """Return what the ledger is to say of a file that was taken in."""
-        size, changed = _certain_moment(status)
-        return File(key, size, changed, f"{_RECIPE}:{digest}{_WITH_SYMBOLS if self._symbols else ''}", outcome, "")
+        size, changed = _moment(status)
+        return File(key, size, changed, f"{RECIPE}{digest}{_WITH_SYMBOLS if self._symbols else ''}", outcome, "")
 
     def refreshed(self, row: File, status: os.stat_result) -> File | None:
         """Return what the ledger is to say of a file that was touched but not changed; None if that is what it says."""
-        size, changed = _certain_moment(status)
+        size, changed = _moment(status)
         fresh = row._replace(size=size, mtime_ns=changed)
         return None if fresh == row else fresh
 
@@ -72,20 +86,14 @@ class KnownFiles:
 
     def is_same(self, row: File, digest: str) -> bool:
         """Tell whether a file with this content is as it is remembered."""
-        return row.outcome != SKIPPED and self._suffices(row) and self.digest(row) == digest
-
-    @staticmethod
-    def digest(row: File) -> str:
-        """Return the hash of a remembered file's content."""
-        return row.hash.partition(":")[2].removesuffix(_WITH_SYMBOLS)
+        return row.outcome != SKIPPED and self._suffices(row) and digest_of(row) == digest
 
     def binary(self, row: File) -> Skip | None:
         """Return why an untouched file is passed over again; None unless its content alone is the reason."""
-        reason, _, detail = row.reason.partition(": ")
-        return Skip(row.path, Reason.BINARY, detail) if row.outcome == SKIPPED and reason == Reason.BINARY else None
+        return skip_of(row) if row.outcome == SKIPPED and row.reason.startswith(Reason.BINARY) else None
 
-    def missing(self, met: set[str], out_of_sight: list[str], selection: Selection) -> Iterator[File]:
-        """Give the files that are no longer there.
+    def absent(self, met: set[str], out_of_sight: list[str], selection: Selection) -> tuple[list[File], list[File]]:
+        """Return the files that are no longer there, and those that were not looked for.
 
         Parameters
         ----------
@@ -97,15 +105,19 @@ class KnownFiles:
             What it leaves out was not looked for.
         """
         hidden = tuple("" if folder == "." else f"{folder.rstrip('/')}/" for folder in out_of_sight)
+        gone: list[File] = []
+        left_out: list[File] = []
         for key, row in self._rows.items():
-            if key not in met and not key.startswith(hidden) and not selection.leaves_out(key[len(self._prefix) :]):
-                yield row
+            if key not in met and not key.startswith(hidden):
+                (left_out if selection.leaves_out(key[len(self._prefix) :]) else gone).append(row)
+        return gone, left_out
+
+    def have_unwanted_symbols(self) -> bool:
+        """Tell whether there are files with symbols although those are not wanted."""
+        return not self._symbols and any(row.hash.endswith(_WITH_SYMBOLS) for row in self._rows.values())
 
     def _suffices(self, row: File) -> bool:
-        recipe, _, rest = row.hash.partition(":")
-        return recipe == _RECIPE and (rest.endswith(_WITH_SYMBOLS) or not self._symbols)
-
-    def _is_below(self, key: str) -> bool:
-        if not self._prefix and os.path.isabs(key):  # noqa: PTH117 - one a row, and a Path takes 20 times as long
-            return False
-        return key.startswith(self._prefix) and not key.startswith("../", len(self._prefix))
+        has_symbols = row.hash.endswith(_WITH_SYMBOLS)
+        return row.hash.startswith(RECIPE) and (
+            has_symbols == self._symbols if self._exactly else has_symbols or not self._symbols
+        )

@@ -9,11 +9,12 @@ import re
 
 from anam_py._validation import MAX_KEY_BYTES
 
-__all__ = ["SEPARATOR", "fits", "key_prefix", "symbol_key", "written"]
+__all__ = ["SEPARATOR", "fits", "is_below", "key_prefix", "symbol_key", "unwritten", "written"]
 
 SEPARATOR = "::"
 
 _LOOKS_ESCAPED = re.compile(r"\\(?=x[0-9a-f]{2})")
+_ESCAPED = re.compile(rb"\\x([0-9a-f]{2})")
 
 
 def written(path: str) -> str:
@@ -36,6 +37,20 @@ def written(path: str) -> str:
         return path
     path = _LOOKS_ESCAPED.sub(r"\\x5c", path).replace(SEPARATOR, r":\x3a")
     return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def unwritten(key: str) -> str:
+    """Return the path that `written` was given for a key, but for the slashes."""
+    if key.isascii() and "\\x" not in key:
+        return key
+    return os.fsdecode(_ESCAPED.sub(lambda escape: bytes([int(escape[1], 16)]), key.encode("utf-8")))
+
+
+def is_below(prefix: str, key: str) -> bool:
+    """Tell whether a key is that of a file below the folder whose files' keys have a prefix."""
+    if not prefix and os.path.isabs(key):  # noqa: PTH117 - one a row, and a Path takes 20 times as long
+        return False
+    return key.startswith(prefix) and not key.startswith("../", len(prefix))
 
 
 def key_prefix(path: str | os.PathLike[str]) -> str:

@@ -1,12 +1,13 @@
 """What a crawl met and did: counts, and every file that it could not take in, with the reason."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import islice
 from typing import NamedTuple
 
-__all__ = ["CHANGED", "NEW", "UNCHANGED", "CrawlReport", "Reason", "Skip", "masked_note"]
+__all__ = ["CHANGED", "NEW", "UNCHANGED", "CrawlReport", "Reason", "Skip", "by_reason", "masked_note"]
 
 # How a file compares with what was in the index.
 NEW = "new"
@@ -77,7 +78,9 @@ class CrawlReport:
     masked : dict of str to int
         In which files values that look like secrets were masked, and how many in each.
     forgotten : int
-        Files that are no longer there and were dropped from the index.
+        Files that were dropped from the index, since they are no longer there, or no longer wanted.
+    renamed : dict of str to str
+        New files with the content of one that is no longer there: the old key by the new one. They are among both.
     bytes_read : int
         Bytes read from files.
     seconds : float
@@ -99,6 +102,7 @@ class CrawlReport:
     windows: Counter[str] = field(default_factory=Counter)
     masked: dict[str, int] = field(default_factory=dict)
     forgotten: int = 0
+    renamed: dict[str, str] = field(default_factory=dict)
     bytes_read: int = 0
     seconds: float = 0.0
     skipped: list[Skip] = field(default_factory=list)
@@ -122,7 +126,7 @@ class CrawlReport:
     @property
     def reasons(self) -> dict[str, int]:
         """How many were passed over for each reason, the most frequent first."""
-        return {str(reason): count for reason, count in Counter(skip.reason for skip in self.skipped).most_common()}
+        return by_reason(self.skipped)
 
     @property
     def remarks(self) -> list[str]:
@@ -140,6 +144,11 @@ class CrawlReport:
         if others:
             found.append(f"{masked_note(sum(others))} in {_counted(len(others), 'other file')}")
         return found
+
+
+def by_reason(skipped: Iterable[Skip]) -> dict[str, int]:
+    """Return how many were passed over for each reason, the most frequent first."""
+    return {str(reason): count for reason, count in Counter(skip.reason for skip in skipped).most_common()}
 
 
 def masked_note(count: int) -> str:

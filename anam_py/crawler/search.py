@@ -9,9 +9,11 @@ import numpy as np
 
 from anam_py._validation import check_limit, check_text
 from anam_py.crawler.batch import embed_query
+from anam_py.crawler.freshness import Limits, Stale, stale
 from anam_py.crawler.paths import SEPARATOR
 from anam_py.crawler.ranking import Candidate, Mode, Ranked, ranked
 from anam_py.crawler.reembedding import check_embedder
+from anam_py.crawler.since import check_moment, confined, written_since
 from anam_py.embedding import Embedder, terms_of
 from anam_py.exceptions import ValidationError
 from anam_py.store import HTMCore
@@ -46,6 +48,8 @@ class Hit(NamedTuple):
         What it is made of: lexical, vector, name, path and summary, each from 0 to 1.
     snippet : str
         The lines that show most of the words; of a symbol its first ones.
+    stale : {"changed", "deleted"} or None
+        What has become of the file since it was indexed; None if it is as it was, or if that cannot be told.
     """
 
     path: str
@@ -57,9 +61,19 @@ class Hit(NamedTuple):
     score: float
     scores: dict[str, float]
     snippet: str
+    stale: Stale | None = None
 
 
-def search(htm: HTMCore, embedder: Embedder, text: object, limit: object, mode: object, where: Where | None) -> list[Hit]:
+def search(
+    htm: HTMCore,
+    embedder: Embedder,
+    text: object,
+    limit: object,
+    mode: object,
+    where: Where | None,
+    changed_since: object,
+    limits: Limits,
+) -> list[Hit]:
     """Find what `CodeBaseCrawler.search` documents."""
     query = check_text(text, optional=False)
     count = check_limit(limit)
@@ -69,8 +83,13 @@ def search(htm: HTMCore, embedder: Embedder, text: object, limit: object, mode: 
     if chosen != "lexical":
         check_embedder(htm, embedder)
     depth = max(_LEAST_CANDIDATES, _CANDIDATES_PER_HIT * count)
-    candidates = _candidates(htm, embedder, query, depth, chosen, where)
-    return [_hit(htm, query, each) for each in ranked(query, candidates, chosen)[:count]]
+    files = None if changed_since is None else written_since(htm, check_moment(changed_since))
+    candidates = _candidates(htm, embedder, query, depth, chosen, where if files is None else confined(where, files))
+    if files is not None:
+        candidates = [each for each in candidates if each.record["key"].partition(SEPARATOR)[0] in files]
+    hits = [_hit(htm, query, each) for each in ranked(query, candidates, chosen)[:count]]
+    differing = stale(htm, list(dict.fromkeys(hit.path for hit in hits)), limits)
+    return [hit._replace(stale=differing.get(hit.path)) for hit in hits]
 
 
 def _candidates(

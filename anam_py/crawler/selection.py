@@ -28,6 +28,8 @@ class Selection:
 
     Attributes
     ----------
+    include, exclude : list of str
+        The patterns, relative to the root.
     notes : list of str
         Which patterns can match no file.
 
@@ -38,11 +40,11 @@ class Selection:
     """
 
     def __init__(self, include: Sequence[str] | None = None, exclude: Sequence[str] | None = None) -> None:
-        wanted = _checked(include, "include_patterns")
-        unwanted = _checked(exclude, "exclude_patterns")
-        self.notes = [*_pointless(wanted, "include_patterns"), *_pointless(unwanted, "exclude_patterns")]
-        self._include = _compile([f"{pattern}*" if pattern.endswith("/") else pattern for pattern in wanted])
-        self._exclude = _compile([pattern.rstrip("/") for pattern in unwanted])
+        self.include = _checked(include, "include_patterns")
+        self.exclude = _checked(exclude, "exclude_patterns")
+        self.notes = [*_pointless(self.include, "include_patterns"), *_pointless(self.exclude, "exclude_patterns")]
+        self._include = _compile([f"{pattern}*" if pattern.endswith("/") else pattern for pattern in self.include])
+        self._exclude = _compile([pattern.rstrip("/") for pattern in self.exclude])
 
     def leaves_out_folder(self, relative: str) -> bool:
         """Tell whether all below a folder is left out; its parents are known not to be."""

@@ -7,7 +7,7 @@ way nothing is followed out of the root, nothing is opened, and files are given 
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -84,6 +84,8 @@ class Walk:
         The caller's patterns.
     own_store : Path, optional
         The store that the files are taken into: left out without a word, as other stores are not.
+    known : container of str
+        Keys of files that need not be looked at or given.
 
     Attributes
     ----------
@@ -93,7 +95,9 @@ class Walk:
         What else is worth knowing of the walk so far.
     """
 
-    def __init__(self, root: Path, prefix: str, selection: Selection, own_store: Path | None = None) -> None:
+    def __init__(
+        self, root: Path, prefix: str, selection: Selection, own_store: Path | None = None, known: Container[str] = ()
+    ) -> None:
         self.skipped: list[Skip] = []
         self.notes: list[str] = list(selection.notes)
         self._root = root.resolve()
@@ -102,6 +106,7 @@ class Walk:
         self._prefix = prefix
         self._selection = selection
         self._own_store = None if own_store is None else str(own_store)
+        self._known = known
 
     def __iter__(self) -> Iterator[FoundFile]:
         if self._is_store(""):
@@ -138,6 +143,8 @@ class Walk:
         known: dict[str, _Folder | None] = {}
         for path in listing.paths():
             relative = folder.relative + path.rstrip("/")
+            if self._is_known(relative):
+                continue
             above = relative[: relative.rfind("/") + 1]
             parent = known[above] if above in known else self._listed_folder(top, above, known)
             status = None if parent is None else self._status(relative)
@@ -177,7 +184,7 @@ class Walk:
             with os.scandir(self._place(folder.relative)) as entries:
                 for entry in entries:
                     relative = folder.relative + entry.name
-                    status = None if entry.name == ".git" else self._status(relative)
+                    status = None if entry.name == ".git" or self._is_known(relative) else self._status(relative)
                     if status is None:
                         continue
                     if stat.S_ISDIR(status.st_mode):
@@ -278,6 +285,9 @@ class Walk:
         return (Scope(rules, len(folder.relative)),)
 
     # ---- names ----
+
+    def _is_known(self, relative: str) -> bool:
+        return bool(self._known) and self._prefix + written(relative) in self._known
 
     def _place(self, relative: str) -> str:
         return self._start + relative

@@ -6,7 +6,7 @@ Only what is listed here is for other rooms; nothing outside this one opens its 
 from anam_py.store.audit import AuditLog
 from anam_py.store.diff import diff_ops
 from anam_py.store.htm import HTMCore
-from anam_py.store.ledger import Entry, File, Ledger
+from anam_py.store.ledger import Entry, File, Ledger, Root
 from anam_py.store.reports import Problem, Repair
 
-__all__ = ["AuditLog", "Entry", "File", "HTMCore", "Ledger", "Problem", "Repair", "diff_ops"]
+__all__ = ["AuditLog", "Entry", "File", "HTMCore", "Ledger", "Problem", "Repair", "Root", "diff_ops"]

@@ -47,7 +47,7 @@ class Batch:
     """Changes that are committed together or not at all; deletes come before puts.
 
     The keys of `puts` are distinct. `vectors` has shape (len(puts), D), `norms` (len(puts),). `purge` says that what is deleted
-    leaves nothing: no history, and nothing of it in any segment once that is merged.
+    leaves nothing: no history, and nothing of it in any segment once that is merged. None in `meta` drops what is recorded.
     """
 
     puts: Sequence[Put] = ()
@@ -57,7 +57,7 @@ class Batch:
     delete_where: Condition | None = None
     purge: bool = False
     ledger: LedgerChange | None = None
-    meta: Mapping[str, str] = field(default_factory=dict)
+    meta: Mapping[str, str | None] = field(default_factory=dict)
 
 
 def new_entries(puts: Sequence[Put], versions: Mapping[str, int], first_id: int, shards: int) -> list[Entry]:

@@ -84,7 +84,10 @@ class Changes:
             writer.put_files(batch.ledger.root, batch.ledger.put)
             writer.drop_files(batch.ledger.root, batch.ledger.drop)
         for key, value in batch.meta.items():
-            writer.set_meta(key, value)
+            if value is None:
+                writer.drop_meta(key)
+            else:
+                writer.set_meta(key, value)
 
     def put_pending(self, batch: Batch, entries: Sequence[Entry]) -> None:
         """Put the vectors of a batch's new entries into the catalog."""

@@ -1,7 +1,7 @@
 """What the crawler knows of each file, committed together with the entries it made of it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,10 +16,12 @@ from anam_py.store.rows import File
 if TYPE_CHECKING:
     from anam_py.store.htm import HTMCore
 
-__all__ = ["Entry", "File", "Ledger"]
+__all__ = ["Entry", "File", "Ledger", "Root"]
 
 # One ledger for all roots, with keys for paths: what was crawled as "src" is the same when "." is crawled.
 _ROOT = ""
+# What the catalog records of a root, by what the keys of its files start with.
+_RECORD = "root:"
 
 
 class Entry(NamedTuple):
@@ -30,6 +32,42 @@ class Entry(NamedTuple):
     metadata: dict[str, Any]
     diff_ops: list[dict[str, Any]] | None = None
     text: str | None = None
+
+
+class Root(NamedTuple):
+    """A folder that was crawled into a store, and how far its last crawl came.
+
+    Attributes
+    ----------
+    path : str
+        The folder, absolute; in the ledger as keys are written.
+    beside : str or None
+        Its path relative to the folder that the store lies in, for a store that moves together with it.
+    started : float
+        When the crawl began, in seconds since 1970.
+    ended : float or None
+        When it reached its end; None if it did not.
+    include, exclude : list of str
+        Its patterns.
+    symbols : bool
+        Whether symbols became entries of themselves.
+    notes : list of str
+        What else was worth knowing.
+    """
+
+    path: str
+    beside: str | None
+    started: float
+    ended: float | None
+    include: list[str]
+    exclude: list[str]
+    symbols: bool
+    notes: list[str]
+
+    @property
+    def complete(self) -> bool:
+        """Whether the last crawl reached its end."""
+        return self.ended is not None
 
 
 class Ledger:
@@ -62,10 +100,40 @@ class Ledger:
         """Return a context in which the store puts off what can wait until all is stored."""
         return self._htm._writing().coder.held_off()
 
+    def roots(self) -> dict[str, Root]:
+        """Return what is known of each folder that was crawled, by what the keys of its files start with.
+
+        A store that was crawled by an earlier version says nothing of them.
+        """
+        with self._htm._reading().catalog.reading() as reader:
+            recorded = {key: value for key, value in reader.meta().items() if key.startswith(_RECORD)}
+        roots = {key.removeprefix(_RECORD): _root(value) for key, value in recorded.items()}
+        return {prefix: root for prefix, root in roots.items() if root is not None}
+
     def files(self) -> dict[str, File]:
         """Return what is known of each file, by its key."""
         with self._htm._reading().catalog.reading() as reader:
             return reader.files(_ROOT)
+
+    def files_named(self, keys: Iterable[str]) -> dict[str, File]:
+        """Return what is known of some files, by their keys."""
+        with self._htm._reading().catalog.reading() as reader:
+            return reader.files_named(_ROOT, keys)
+
+    def files_with(self, outcome: str) -> list[File]:
+        """Return what is known of the files with an outcome."""
+        with self._htm._reading().catalog.reading() as reader:
+            return reader.files_with(_ROOT, outcome)
+
+    def moments(self, *outcomes: str) -> list[tuple[str, int, int]]:
+        """Return key, size and time of the files with one of some outcomes, ordered by key: quicker than all that is known."""
+        with self._htm._reading().catalog.reading() as reader:
+            return reader.moments(_ROOT, outcomes)
+
+    def outcomes(self, mark: str) -> dict[str, tuple[int, int]]:
+        """Return how many files have each outcome, and how many of them a hash that does not begin with a mark."""
+        with self._htm._reading().catalog.reading() as reader:
+            return {outcome: (count, unmarked) for outcome, count, unmarked in reader.outcomes(_ROOT, mark)}
 
     def purge(self, keys: Sequence[str]) -> None:
         """Delete entries and rows of the ledger, and leave nothing of them: neither history nor what they were in files.
@@ -91,6 +159,7 @@ class Ledger:
         gone: Sequence[str] = (),
         embedder: str | None = None,
         choice: str | None = None,
+        roots: Mapping[str, Root | None] | None = None,
     ) -> None:
         """Change entries and ledger in one transaction.
 
@@ -108,6 +177,8 @@ class Ledger:
             Name to record as the one whose vectors these are.
         choice : str, optional
             What that embedder can be made of again. Without, what was recorded under its name stays.
+        roots : mapping of str to (Root or None), optional
+            What is now known of crawled folders, as `roots` gives it; None to forget one.
 
         Raises
         ------
@@ -126,17 +197,22 @@ class Ledger:
             [entry.diff_ops for entry in entries],
             [entry.text for entry in entries],
         )
-        engine.write(
-            replace(
-                batch,
-                deletes=list(dict.fromkeys(forget)),
-                ledger=LedgerChange(_ROOT, files, gone),
-                meta=_meta(embedder, choice),
-            )
-        )
+        meta = _meta(embedder, choice, roots or {})
+        engine.write(replace(batch, deletes=list(dict.fromkeys(forget)), ledger=LedgerChange(_ROOT, files, gone), meta=meta))
 
 
-def _meta(embedder: str | None, choice: str | None) -> dict[str, str]:
-    if embedder is None:
-        return {}
-    return {"embedder": embedder} | ({} if choice is None else {"embedder_choice": json.dumps([embedder, choice])})
+def _meta(embedder: str | None, choice: str | None, roots: Mapping[str, Root | None]) -> dict[str, str | None]:
+    meta = {f"{_RECORD}{prefix}": None if root is None else json.dumps(root._asdict()) for prefix, root in roots.items()}
+    if embedder is not None:
+        meta["embedder"] = embedder
+    if embedder is not None and choice is not None:
+        meta["embedder_choice"] = json.dumps([embedder, choice])
+    return meta
+
+
+def _root(recorded: str) -> Root | None:
+    """Return a root as it was recorded; None if what stands there cannot be one, which is as good as nothing."""
+    try:
+        return Root(**json.loads(recorded))
+    except (ValueError, TypeError, RecursionError):
+        return None

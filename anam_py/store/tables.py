@@ -24,6 +24,7 @@ _CHECKPOINT_CHANGES = 4_096
 # What is kept for the next rows, and how much beyond that goes back at a time: some 10 ms of work.
 _FREE_BYTES = 64 << 20
 _VACUUMED_PAGES = 2_048
+_FILE = "path, size, mtime, hash, outcome, reason"
 _VERSION = "key, version, id, metadata, mcrc, diff_ops, dcrc, timestamp"
 
 
@@ -165,8 +166,32 @@ class Reader(Selector):
         return int(self.sql.execute(f"SELECT count(*) FROM ({ids})").fetchone()[0])
 
     def files(self, root: str) -> dict[str, File]:
-        rows = self.sql.execute("SELECT path, size, mtime, hash, outcome, reason FROM files WHERE root = ?", (root,))
+        rows = self.sql.execute(f"SELECT {_FILE} FROM files WHERE root = ?", (root,))
         return {row[0]: File._make(row) for row in rows}
+
+    def files_named(self, root: str, paths: Iterable[str]) -> dict[str, File]:
+        rows = self._in(f"SELECT {_FILE} FROM files WHERE root = ? AND path IN", paths, root)
+        return {row[0]: File._make(row) for row in rows}
+
+    def files_with(self, root: str, outcome: str) -> list[File]:
+        rows = self.sql.execute(f"SELECT {_FILE} FROM files WHERE root = ? AND outcome = ?", (root, outcome))
+        return list(map(File._make, rows))
+
+    def moments(self, root: str, outcomes: Sequence[str]) -> list[tuple[str, int, int]]:
+        """Return path, size and time of the files with one of some outcomes, ordered by path."""
+        chosen = ",".join("?" * len(outcomes))
+        rows = self.sql.execute(
+            f"SELECT path, size, mtime FROM files WHERE root = ? AND outcome IN ({chosen}) ORDER BY path", (root, *outcomes)
+        )
+        return rows.fetchall()
+
+    def outcomes(self, root: str, mark: str) -> list[tuple[str, int, int]]:
+        """Return of each outcome how many files have it, and how many of those a hash that begins otherwise than with `mark`."""
+        rows = self.sql.execute(
+            "SELECT outcome, count(*), sum(substr(hash, 1, ?) != ?) FROM files WHERE root = ? GROUP BY outcome",
+            (len(mark), mark, root),
+        )
+        return rows.fetchall()
 
     def table_counts(self) -> dict[str, int]:
         names = ("entries", "history", "texts", "lexemes_docsize", "files", "pending", "dead")
@@ -210,7 +235,7 @@ class Reader(Selector):
         if self.sql.in_transaction:
             self.sql.execute("ROLLBACK")
 
-    def _in(self, select: str, values: Iterable[Any]) -> Iterator[Any]:
+    def _in(self, select: str, values: Iterable[Any], *first: Any) -> Iterator[Any]:
         values = list(values)
         if len(values) <= _FEW:
             chunks: list[tuple[str, Sequence[Any]]] = [(f"{select} ({','.join('?' * len(values))})", values)]
@@ -218,7 +243,7 @@ class Reader(Selector):
             starts = range(0, len(values), _CHUNK)
             chunks = [(f"{select} (SELECT value FROM json_each(?))", [json.dumps(values[i : i + _CHUNK])]) for i in starts]
         for statement, chunk in chunks:
-            for row in self.sql.execute(statement, chunk):  # noqa: UP028 - it would close a cursor whose connection may be closed
+            for row in self.sql.execute(statement, (*first, *chunk)):  # noqa: UP028 - it would close a cursor whose connection may be closed
                 yield row
 
 
@@ -273,6 +298,9 @@ class Writer(Reader):
 
     def set_meta(self, key: str, value: str) -> None:
         self.sql.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    def drop_meta(self, key: str) -> None:
+        self.sql.execute("DELETE FROM meta WHERE key = ?", (key,))
 
     def last_versions(self, keys: Iterable[str]) -> dict[str, int]:
         """Return the highest version in the history of each key that has one."""

@@ -94,5 +94,11 @@ class Search(CrawlBenchmark):
     def time_search_without_hits(self) -> None:
         self.crawler.search("zzzzqqq")
 
+    def time_status(self) -> None:
+        self.crawler.status(thorough=False)
+
+    def time_thorough_status(self) -> None:
+        self.crawler.status()
+
     def peakmem_search(self) -> None:
         self.crawler.search("decode a message that was sent in parts")

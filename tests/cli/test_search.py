@@ -11,7 +11,7 @@ from commands import C_LOCALE, run, start, write_files
 
 from anam_py import HTMCore
 
-HIT_FIELDS = {"path", "start_line", "end_line", "symbol", "kind", "language", "score", "scores", "snippet"}
+HIT_FIELDS = {"path", "start_line", "end_line", "symbol", "kind", "language", "score", "scores", "snippet", "stale"}
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_into_a_pipe_goes_plain_text(indexed: Path) -> None:
 
 def test_the_json_answer_has_the_documented_fields(indexed: Path) -> None:
     answer = run("search", "compress", "data", "--json").json
-    assert answer.keys() == {"query", "mode", "store", "seconds", "hits"}
+    assert answer.keys() == {"query", "mode", "store", "seconds", "index", "hits"}
     assert answer["query"] == "compress data"
     assert answer["store"] == str(indexed.resolve() / ".anam")
     for hit in answer["hits"]:
@@ -189,7 +189,7 @@ def test_on_a_terminal_hits_come_as_a_table_in_colour_unless_that_is_unwanted(in
 def test_similar_finds_the_nearly_equal_file_first_and_not_itself(indexed: Path) -> None:
     answer = run("similar", "src/squeeze.py", "--json")
     assert answer.status == 0
-    assert answer.json.keys() == {"file", "store", "seconds", "hits"}
+    assert answer.json.keys() == {"file", "store", "seconds", "index", "hits"}
     assert answer.paths[0] == "src/squeeze_more.py"
     assert "src/squeeze.py" not in answer.paths
     assert {hit["kind"] for hit in answer.json["hits"]} == {"file"}
@@ -203,11 +203,21 @@ def test_similar_works_for_a_function_too(indexed: Path, monkeypatch: pytest.Mon
     assert hit["snippet"].startswith("def compress_with_gzip")
 
 
-@pytest.mark.parametrize("file", ["no-such-file.py", "ignored.py", "src/squeeze.py::no_such_function"])
+@pytest.mark.parametrize("file", ["no-such-file.py", "ignored.py", "no-such-file.py::f"])
 def test_similar_to_what_is_not_indexed_is_an_error_that_says_so(indexed: Path, file: str) -> None:
     result = run("similar", file)
     assert result.status == 2
     assert result.err == f"anam: {file} is not in .anam; bring that up to date with: anam index .\n"
+
+
+def test_a_name_that_was_misspelt_is_answered_with_those_that_are_near(indexed: Path) -> None:
+    result = run("similar", "src/squeeze.py::compress_whith_gzip")
+    assert result.status == 2
+    assert result.err == (
+        "anam: src/squeeze.py::compress_whith_gzip is not in .anam; near to it: src/squeeze.py::compress_with_gzip\n"
+    )
+    assert "near to it: src/squeeze.py::Archive.add\n" in run("similar", "src/squeeze.py::ad").err
+    assert run("similar", "src/squeeze.py::zzz").err.endswith(", which has 3 other names of that file\n")
 
 
 def test_the_advice_names_the_folder_of_the_store(indexed: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,7 +45,20 @@ def test_the_version_is_the_packages() -> None:
     assert run("--version").out == f"anam {anam_py.__version__}\n"
 
 
-COMMANDS = ("index", "search", "similar", "stats", "verify", "repair", "backup", "compact", "export", "import")
+COMMANDS = (
+    "index",
+    "status",
+    "search",
+    "similar",
+    "history",
+    "stats",
+    "verify",
+    "repair",
+    "backup",
+    "compact",
+    "export",
+    "import",
+)
 
 
 @pytest.mark.parametrize("command", [[], *([command] for command in COMMANDS)])

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from trees import git, make_tree
 
 from anam_py import CodeBaseCrawler, CrawlerError, HTMCore, ValidationError
 from anam_py.crawler import batch, reading
-from anam_py.crawler.paths import key_prefix, written
+from anam_py.crawler.paths import key_prefix, unwritten, written
 from anam_py.embedding import default_embedder
 
 SOURCE = '''"""Greets."""
@@ -214,9 +216,12 @@ def test_what_has_not_changed_is_neither_read_nor_embedded_again(
     assert report.reasons == {"binary": 1}
     monkeypatch.undo()
     monkeypatch.chdir(tree)
+    commit, commits = batch.Ledger.commit, []
     with monkeypatch.context() as patch:
-        patch.setattr(batch.Ledger, "commit", None)
+        patch.setattr(batch.Ledger, "commit", lambda self, **changes: (commits.append(changes), commit(self, **changes)))
         again = crawler.crawl_directory(".")
+    (changes,) = commits
+    assert {name for name, value in changes.items() if value} == {"roots"}  # when that was
     assert statuses(again) == dict.fromkeys(["a.py", "b.py", "empty.py"], "unchanged")
     for old, new in zip(first, again, strict=True):
         assert {**old, "status": "", "embedding": None} == {**new, "status": "", "embedding": None}
@@ -649,6 +654,12 @@ def test_row_49_names_that_are_not_utf8_come_and_go(
 def test_row_49_two_names_are_never_written_as_one() -> None:
     names = ["a\udcff", r"a\xff", r"a\x5cxff", "a\\", "a::b", r"a:\x3ab", "a:b", "ÿ"]
     assert len({written(name) for name in names}) == len(names)
+
+
+@given(st.lists(st.sampled_from([*b"ax:\\\xff\xc3\xa9 /\n"]), min_size=1, max_size=12))
+def test_row_49_a_name_is_read_back_as_it_was_written(name: list[int]) -> None:
+    path = os.fsdecode(bytes(name))
+    assert unwritten(written(path)) == path
 
 
 def test_row_50_symbols_whose_keys_are_too_long_are_left_out(tree: Path, htm: HTMCore, crawler: CodeBaseCrawler) -> None:

@@ -8,7 +8,7 @@ import pytest
 from stores import V, W, contents
 
 from anam_py.exceptions import HTMError, ValidationError
-from anam_py.store import Entry, File, HTMCore, Ledger, jobs
+from anam_py.store import Entry, File, HTMCore, Ledger, Root, jobs
 
 
 def file(path: str, **changes: Any) -> File:
@@ -117,3 +117,32 @@ def test_whoever_has_seen_an_entry_sees_its_file(store: HTMCore) -> None:
     stop.set()
     looking.join()
     assert errors == []
+
+
+def test_what_is_known_of_roots_is_kept_with_what_is_committed_until_it_is_forgotten(open_store: Any) -> None:
+    htm = open_store()
+    ledger = Ledger(htm)
+    assert ledger.roots() == {}
+    root = Root("/src", None, 1.5, None, ["*.py"], [], True, ["a note"])
+    other = root._replace(path="/caf\\xe9", beside="../é", ended=2.5, symbols=False)
+    ledger.commit(files=[file("a")], roots={"": root, "src/": other})
+    assert ledger.roots() == {"": root, "src/": other}
+    assert [each.complete for each in ledger.roots().values()] == [False, True]
+    with pytest.raises(ValidationError):
+        ledger.commit(entries=[Entry("", V, {})], roots={"": other})
+    htm.close()
+    ledger = Ledger(open_store())
+    ledger.commit(roots={"": None, "never": None})
+    assert ledger.roots() == {"src/": other}
+
+
+def test_files_can_be_asked_for_by_name_and_by_outcome(store: HTMCore) -> None:
+    ledger = Ledger(store)
+    rows = [file(f"{number:03}", mtime_ns=number, outcome=("indexed", "empty", "skipped")[number % 3]) for number in range(300)]
+    ledger.commit(files=rows)
+    assert ledger.files_named(["007", "nowhere", "001"]) == {"001": rows[1], "007": rows[7]}
+    assert ledger.files_named(row.path for row in rows) == ledger.files()
+    assert ledger.files_with("skipped") == rows[2::3]
+    assert ledger.moments("indexed", "empty") == [(row.path, 10, row.mtime_ns) for row in rows if row.outcome != "skipped"]
+    ledger.commit(files=[rows[0]._replace(hash="2:x"), rows[1]._replace(hash="2:")])
+    assert ledger.outcomes("2:") == {"indexed": (100, 99), "empty": (100, 99), "skipped": (100, 100)}

@@ -1,6 +1,7 @@
 """Real usage that must type-check; mypy reads this file, nothing runs it."""
 
 import asyncio
+import datetime as dt
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from anam_py import (
     show_versions,
     validate_nam_compliance,
 )
+from anam_py.crawler import IndexStatus, history
 from anam_py.embedding import Embedder, as_embedder, default_embedder, from_callable
 from anam_py.kernels import EthicalGate, ResonanceKernel
 from anam_py.orchestrator import Context
@@ -68,8 +70,14 @@ def crawl(htm: HTMCore, root: str) -> None:
     crawler = CodeBaseCrawler(htm)
     results: list[dict[str, Any]] = crawler.crawl_directory(path=root, include_patterns=["*.py"])
     print(results)
-    for hit in crawler.search("parse command line arguments", limit=3):
-        print(hit.path, hit.start_line, hit.score)
+    for hit in crawler.search("parse command line arguments", limit=3, changed_since=dt.datetime.now(dt.UTC)):
+        print(hit.path, hit.start_line, hit.score, hit.stale)
+    status: IndexStatus = crawler.status()
+    if not status.up_to_date:
+        print(status.complete, status.changed, [root.path for root in status.roots.values()])
+        print([report.renamed for report in crawler.refresh(progress_callback=print)], crawler.forget(root))
+    for version in history(htm, "src/model.py"):
+        print(version.path, [hunk.added for hunk in version.hunks])
 
 
 def count_letters(texts: list[str]) -> list[list[int]]:
