@@ -19,6 +19,7 @@ from anam_py.cli.search import explain, search, similar
 from anam_py.cli.stats import stats
 from anam_py.cli.status import status
 from anam_py.cli.upkeep import backup, compact, repair, verify
+from anam_py.cli.watch import watch
 from anam_py.exceptions import AnamError
 
 __all__ = ["anam", "main"]
@@ -95,6 +96,7 @@ for command in (
     review,
     axioms,
     audit,
+    watch,
 ):
     anam.add_command(command)
 
