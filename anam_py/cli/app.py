@@ -12,6 +12,8 @@ from anam_py.cli.audit import audit
 from anam_py.cli.axioms import axioms
 from anam_py.cli.exchange import export, import_
 from anam_py.cli.index import index
+from anam_py.cli.map import map_
+from anam_py.cli.report import report
 from anam_py.cli.review import review
 from anam_py.cli.rows import visible
 from anam_py.cli.search import explain, search, similar
@@ -76,7 +78,9 @@ def anam(debug: bool) -> None:  # noqa: FBT001 - click passes options by name; t
     """Search code by what it means and by the words it uses, on this machine, with no server."""
 
 
-for command in (index, search, similar, explain, stats, verify, repair, backup, compact, export, import_, review, axioms, audit):
+for command in (index, search, similar, explain, map_, report, stats, verify, repair, backup, compact, export, import_):
+    anam.add_command(command)
+for command in (review, axioms, audit):
     anam.add_command(command)
 
 
