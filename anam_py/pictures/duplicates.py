@@ -1,9 +1,12 @@
-"""Groups of functions or of files that are almost the same: whose vectors in the store are very near each other."""
+"""Groups of functions or of files that are almost the same: whose texts are, or whose vectors are very near each other."""
 
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from anam_py import _core
 from anam_py.store import HTMCore
 
 __all__ = ["THRESHOLD", "Alike", "Entries", "alike", "read_entries"]
@@ -42,7 +45,7 @@ class Alike(NamedTuple):
     members : list of dict
         Their records, by key.
     cosine : float
-        The least of those by which they were found to belong together.
+        The least of those that join them.
     identical : bool
         Whether their texts are the same.
     lines : int
@@ -108,7 +111,8 @@ def alike(htm: HTMCore, entries: Entries, least_lines: int) -> list[Alike]:
         for other, cosine, _ in hits
         if other != key and other in records and not _overlap(records[key], records[other])
     }
-    groups = [_alike(keys, pairs, records) for keys in _connected(pairs)]
+    pairs |= {(key, other): _cosine(records[key], records[other]) for key, other in _same_texts(records)}
+    groups = [_alike([records[key] for key in keys], cosine) for keys, cosine in _connected(pairs)]
     return sorted(groups, key=lambda group: (-group.lines, group.members[0]["key"]))
 
 
@@ -128,24 +132,35 @@ def _overlap(one: dict[str, Any], other: dict[str, Any]) -> bool:
     )
 
 
-def _connected(pairs: dict[tuple[str, str], float]) -> list[list[str]]:
-    """Return the keys that pairs join, directly or through others."""
+def _same_texts(records: dict[str, dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Give pairs that join all entries of the same text: what a file is called has its part in a vector, too."""
+    keys: dict[str, list[str]] = {}
+    for key, record in records.items():
+        keys.setdefault(record["metadata"]["content_hash"], []).append(key)
+    for same in keys.values():
+        yield from pairwise(sorted(same))
+
+
+def _cosine(one: dict[str, Any], other: dict[str, Any]) -> float:
+    return _core.pair_cosine(one["embedding"]["values"], other["embedding"]["values"])
+
+
+def _connected(pairs: dict[tuple[str, str], float]) -> list[tuple[list[str], float]]:
+    """Return the keys that pairs join, directly or through others, and the least cosine that joins them."""
     group: dict[str, list[str]] = {}
     for key, other in pairs:
         one, two = group.setdefault(key, [key]), group.setdefault(other, [other])
         if one is not two:
+            one, two = (one, two) if len(one) >= len(two) else (two, one)
             one += two
             group.update(dict.fromkeys(two, one))
-    return [sorted(keys) for keys in {id(keys): keys for keys in group.values()}.values()]
+    least: dict[int, float] = {}
+    for (key, _), cosine in pairs.items():
+        least[id(group[key])] = min(cosine, least.get(id(group[key]), 1.0))
+    return [(sorted(keys), least[id(keys)]) for keys in {id(keys): keys for keys in group.values()}.values()]
 
 
-def _alike(keys: list[str], pairs: dict[tuple[str, str], float], records: dict[str, dict[str, Any]]) -> Alike:
-    members = [records[key] for key in keys]
-    inside = set(keys)
+def _alike(members: list[dict[str, Any]], cosine: float) -> Alike:
     lines = [_lines(member) for member in members]
-    return Alike(
-        members,
-        min(cosine for (key, _), cosine in pairs.items() if key in inside),
-        len({member["metadata"]["content_hash"] for member in members}) == 1,
-        sum(lines) - max(lines),
-    )
+    identical = len({member["metadata"]["content_hash"] for member in members}) == 1
+    return Alike(members, cosine, identical, sum(lines) - max(lines))

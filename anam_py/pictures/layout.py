@@ -72,7 +72,7 @@ def arrange(vectors: NDArray[np.float32], neighbours: NDArray[np.int64]) -> NDAr
     Returns
     -------
     float64 ndarray of shape (n, 2)
-        From -1 to 1, wider than high; equal vectors have places side by side. The same for the same arguments on one machine.
+        From -1 to 1, differing most in the first; no two the same. The same for the same arguments on one machine.
     """
     n_rows = len(vectors)
     if not n_rows:
@@ -151,21 +151,27 @@ def _attraction(neighbours: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArr
 
 
 def _beginning(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the first two principal components, as small as t-SNE needs them; equal vectors a hair apart."""
+    """Return the first two principal components, as small as t-SNE needs them; those of equal vectors a hair apart."""
     centred = _units(vectors)
     centred -= centred.mean(axis=0)
     axes = _axes(centred)[:, :2]
     axes *= np.sign(axes[np.abs(axes).argmax(axis=0), [0, 1]])
     places: NDArray[np.float64] = (centred @ axes.astype(np.float32)).astype(np.float64)
     places *= 1e-2 / max(float(places.std()), 1e-12)
-    turn = np.arange(len(places)) * np.pi * (3.0 - np.sqrt(5.0))
-    places += 1e-5 * np.sqrt(np.arange(len(places)))[:, None] * np.stack([np.cos(turn), np.sin(turn)], axis=1)
-    return places
+    return places + 1e-3 * _sunflower(len(places))
+
+
+def _sunflower(count: int) -> NDArray[np.float64]:
+    """Return points that fill a disc of radius 1 evenly, as the seeds of a sunflower do."""
+    seeds = np.arange(count)
+    turn = seeds * np.pi * (3.0 - np.sqrt(5.0))
+    points: NDArray[np.float64] = np.sqrt(seeds / max(count, 1))[:, None] * np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    return points
 
 
 def _framed(places: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return places turned so that they are wider than high, around the middle of the frame, and scaled to it."""
-    centred = places - places.mean(axis=0)
+    """Return places turned so that they differ most in the first, and scaled to the frame; equal ones a hair apart."""
+    centred = places - places.mean(axis=0) + 1e-3 * float(np.abs(places).max()) * _sunflower(len(places))
     turned: NDArray[np.float64] = centred @ _axes(centred)
     turned -= (turned.min(axis=0) + turned.max(axis=0)) / 2
     turned /= max(float(np.abs(turned).max()), 1e-12)

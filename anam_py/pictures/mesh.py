@@ -32,7 +32,7 @@ def repulsion(places: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
     Returns
     -------
     forces : float64 ndarray of shape (n, 2)
-        ``sum over j of (y_i - y_j) / (1 + |y_i - y_j|**2)**2``, within some percent.
+        ``sum over j of (y_i - y_j) / (1 + |y_i - y_j|**2)**2``, within a tenth where there is a point per unit of area or more.
     total : float
         ``sum over i and j of 1 / (1 + |y_i - y_j|**2)``, without those of a point and itself; above 0.
     """

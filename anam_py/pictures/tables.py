@@ -165,8 +165,8 @@ def _duplicates(duplicates: dict[str, Any]) -> str:
     functions, files = duplicates["functions"], duplicates["files"]
     least = duplicates["threshold"]
     text = _note(
-        f"Functions and files whose vectors have a cosine of at least {least}: as a rule copies that were changed a little. Each "
-        "is like another one of its group, not necessarily like all. First come those that repeat most lines."
+        f"Functions and files of the same text, or whose vectors have a cosine of at least {least}: as a rule copies "
+        "that were changed a little. Each is like another one of its group, not necessarily like all. Most repeated lines first."
     )
     for what, found in (("functions", functions), ("files", files)):
         of_size = f"at least {found['least_lines']} lines"
