@@ -153,6 +153,11 @@ class Tab:
             self.call("Input.dispatchKeyEvent", type=kind, key=key)
         self.settle()
 
+    def press_in(self, selector: str, key: str) -> None:
+        """Press a key with an element in focus."""
+        self.run(f"document.querySelector({json.dumps(selector)}).focus()")
+        self.press(key)
+
     def mouse(self, kind: str, x: float, y: float, **more: Any) -> None:
         self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **more)
         self.settle()

@@ -53,7 +53,8 @@ def neighbours_of(vectors: NDArray[np.float32]) -> NDArray[np.int64]:
     if n_rows < 2:
         return np.empty((n_rows, 0), np.int64)
     count = min(NEIGHBOURS, max((n_rows - 1) // 3, 1))
-    rows = vectors if n_rows <= _MANY else _projected(vectors, _COMPONENTS)
+    # Not of the differences from their mean: so cosines stay what they are.
+    rows = vectors if n_rows <= _MANY else _principal(_units(vectors), _COMPONENTS).astype(np.float32)
     threads = current().thread_pool_size
     found = _core.top_k_many([_core.Rows(rows, _core.norms(rows))], rows, count + 1, threads=threads)
     return np.stack([best.row[best.row != row][:count] for row, best in enumerate(found)])
@@ -129,17 +130,17 @@ def _units(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     return vectors / norms[:, None]
 
 
-def _axes(rows: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    """Return the directions in which rows differ most from zero, as columns, the first the one of most."""
-    axes: NDArray[np.float64] = np.linalg.eigh((rows.T @ rows).astype(np.float64))[1]
-    return axes[:, ::-1].copy()
-
-
-def _projected(vectors: NDArray[np.float32], components: int) -> NDArray[np.float32]:
-    """Return the first principal components of unit vectors: not of their differences from the mean, so cosines stay."""
-    units = _units(vectors)
-    axes = _axes(units)[:, :components]
-    return np.ascontiguousarray(units @ axes.astype(np.float32))
+def _principal(rows: NDArray[np.floating[Any]], count: int) -> NDArray[np.float64]:
+    """Return where rows are along the directions in which they are largest together, the first the one of most."""
+    if len(rows) < rows.shape[1]:  # the smaller product says the same
+        sizes, directions = np.linalg.eigh((rows @ rows.T).astype(np.float64))
+        along = (directions * np.sqrt(np.maximum(sizes, 0.0)))[:, ::-1][:, :count]
+    else:
+        along = rows @ np.linalg.eigh((rows.T @ rows).astype(np.float64))[1][:, ::-1][:, :count]
+    found = np.zeros((len(rows), count))
+    found[:, : along.shape[1]] = along
+    found *= np.where(found[np.abs(found).argmax(axis=0), np.arange(count)] < 0.0, -1.0, 1.0)
+    return found
 
 
 def _attraction(neighbours: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
@@ -152,11 +153,8 @@ def _attraction(neighbours: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArr
 
 def _beginning(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the first two principal components, as small as t-SNE needs them; those of equal vectors a hair apart."""
-    centred = _units(vectors)
-    centred -= centred.mean(axis=0)
-    axes = _axes(centred)[:, :2]
-    axes *= np.sign(axes[np.abs(axes).argmax(axis=0), [0, 1]])
-    places: NDArray[np.float64] = (centred @ axes.astype(np.float32)).astype(np.float64)
+    units = _units(vectors)
+    places = _principal(units - units.mean(axis=0), 2)
     places *= 1e-2 / max(float(places.std()), 1e-12)
     return places + 1e-3 * _sunflower(len(places))
 
@@ -172,7 +170,7 @@ def _sunflower(count: int) -> NDArray[np.float64]:
 def _framed(places: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return places turned so that they differ most in the first, and scaled to the frame; equal ones a hair apart."""
     centred = places - places.mean(axis=0) + 1e-3 * float(np.abs(places).max()) * _sunflower(len(places))
-    turned: NDArray[np.float64] = centred @ _axes(centred)
+    turned = _principal(centred, 2)
     turned -= (turned.min(axis=0) + turned.max(axis=0)) / 2
     turned /= max(float(np.abs(turned).max()), 1e-12)
     return turned

@@ -5,6 +5,8 @@ import hashlib
 import html
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -94,15 +96,16 @@ def check_target(path: Path, *, replace: bool) -> Path:
     AnamError
         If there is such a file, or something that is no file, or no folder to write it in.
     """
-    target = path.resolve()
-    if not target.parent.is_dir():
-        raise AnamError(f"there is no folder {str(target.parent)!r}; make it, or write the page elsewhere with --output")
-    if not target.exists():
-        return target
-    if not target.is_file():
-        raise AnamError(f"{str(path)!r} is not a file; write the page elsewhere with --output")
-    if not replace and not _is_ours(target):
-        raise AnamError(f"{str(path)!r} is not a page of anam; write it elsewhere with --output, or over that with --force")
+    with _told(path):
+        target = path.resolve()
+        if not target.parent.is_dir():
+            raise AnamError(f"there is no folder {str(target.parent)!r}; make it, or write the page elsewhere with --output")
+        if not target.exists():
+            return target
+        if not target.is_file():
+            raise AnamError(f"{str(path)!r} is not a file; write the page elsewhere with --output")
+        if not replace and not _is_ours(target):
+            raise AnamError(f"{str(path)!r} is not a page of anam; write it elsewhere with --output, or over that with --force")
     return target
 
 
@@ -125,22 +128,27 @@ def write_page(path: Path, text: str, *, replace: bool = False) -> None:
     """
     target = check_target(path, replace=replace)
     partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
-    try:
+    with _told(path):
         try:
             partial.write_text(text, encoding="utf-8", newline="\n")
             partial.replace(target)
         finally:
             partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise AnamError(f"the page cannot be written to {str(path)!r}: {error.strerror or error}") from error
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Say of an error of the system that it was the page that could not be written."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # the latter for links in a circle
+        said = getattr(error, "strerror", None) or error
+        raise AnamError(f"the page cannot be written to {str(path)!r}: {said}") from error
 
 
 def _is_ours(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(len(_MARK)) == _MARK.encode()
-    except OSError:  # what cannot be read is not known to be ours
-        return False
+    with path.open("rb") as file:
+        return file.read(len(_MARK)) == _MARK.encode()
 
 
 def _hash(text: str) -> str:
