@@ -27,6 +27,7 @@ ROOMS: dict[str, set[str]] = {
     "kernels": {"exceptions", "_core", "_validation", "gate"},
     "axioms": {"exceptions", "_validation", "gate"},
     "crawler": {"exceptions", "config", "_core", "_profiling", "_masking", "_validation", "_executor", "store", "embedding"},
+    "pictures": {"exceptions", "config", "_core", "store"},
     "orchestrator": {"exceptions", "config", "_json", "_validation", "store", "embedding", "crawler", "axioms", "gate"},
 }
 ROOMS["cli"] = {*ROOMS, ""}  # the package itself, too: it uses what users use

@@ -13,6 +13,8 @@ from anam_py.cli.axioms import axioms
 from anam_py.cli.exchange import export, import_
 from anam_py.cli.history import history
 from anam_py.cli.index import index
+from anam_py.cli.map import map_
+from anam_py.cli.report import report
 from anam_py.cli.review import review
 from anam_py.cli.rows import visible
 from anam_py.cli.search import explain, search, similar
@@ -79,25 +81,12 @@ def anam(debug: bool) -> None:  # noqa: FBT001 - click passes options by name; t
     """Search code by what it means and by the words it uses, on this machine, with no server."""
 
 
-for command in (
-    index,
-    status,
-    search,
-    similar,
-    explain,
-    history,
-    stats,
-    verify,
-    repair,
-    backup,
-    compact,
-    export,
-    import_,
-    review,
-    axioms,
-    audit,
-    watch,
-):
+_COMMANDS_BY_USE = (
+    *(index, watch, status, search, similar, explain, history, map_, report),
+    *(stats, verify, repair, backup, compact, export, import_),
+    *(review, axioms, audit),
+)
+for command in _COMMANDS_BY_USE:
     anam.add_command(command)
 
 
