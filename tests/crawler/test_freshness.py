@@ -270,6 +270,17 @@ def test_what_was_passed_over_is_new_once_it_can_be_taken_in(tree: Path, htm: HT
     assert crawler.status().up_to_date
 
 
+def test_a_secret_that_has_changed_is_still_one(tree: Path, crawler: CodeBaseCrawler) -> None:
+    key = "-----BEGIN PRIVATE KEY-----\n" + "A" * 64 + "\n-----END PRIVATE KEY-----\n"
+    make_tree(tree, {".env": "A=1\n", "key.txt": key})
+    crawler.index(".")
+    assert crawler.status().reasons == {"secret": 2}
+    make_tree(tree, {".env": "A=2\nB=3\n", "key.txt": key * 2})
+    assert crawler.status().up_to_date
+    make_tree(tree, {"key.txt": "None any more.\n"})
+    assert crawler.status().new == ("key.txt",)
+
+
 def test_what_could_not_be_read_is_listed_until_it_can_be(
     tree: Path, crawler: CodeBaseCrawler, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -383,7 +383,7 @@ def test_without_masking_there_are_traces_which_the_next_crawl_purges(
             make_tree(tree, {"a.py": f"import os\n{files['a.py']!s}"})
             crawler.index(".")
         assert traces(store_path, value)
-        monkeypatch.setattr("anam_py.crawler.known._RECIPE", "later")
+        monkeypatch.setattr("anam_py.crawler.known.RECIPE", "later:")
         report = crawler.index(".")
         assert report.masked == {"a.md": 1, "a.py": 3, "a.yaml": 1}
         assert "a.py::connect" in htm
