@@ -32,7 +32,10 @@ def skipped_row(skip: Skip, size: int = 0, changed_ns: int = 0) -> File:
 def skip_of(row: File) -> Skip:
     """Return why a file was passed over, by what the ledger says of it."""
     reason, _, detail = row.reason.partition(": ")
-    return Skip(row.path, Reason(reason), detail)
+    try:
+        return Skip(row.path, Reason(reason), detail)
+    except ValueError:
+        return Skip(row.path, Reason.OTHER, row.reason)
 
 
 def digest_of(row: File) -> str:

@@ -29,6 +29,7 @@ class Reason(StrEnum):
     LINK_LOOP = "symbolic link loop"
     LINK_OUTSIDE = "symbolic link out of the root"
     LONG_LINE = "long line"
+    OTHER = "other"  # that a later version has given
     OVERSIZED = "oversized"
     SECRET = "secret"  # noqa: S105 - a reason
     SPECIAL = "special file"

@@ -514,6 +514,13 @@ def test_of_hits_in_an_index_of_an_earlier_version_nothing_is_said(index: Index)
     assert {hit.stale for hit in index.crawler.search("one")} == {None}
 
 
+def test_a_reason_that_only_a_later_version_knows_is_shown_as_it_stands(index: Index) -> None:
+    ledger = Ledger(index.crawler._htm)
+    ledger.commit(files=[ledger.files()["d.bin"]._replace(reason="haunted: by two ghosts")])
+    assert [str(skip) for skip in index.status().skipped] == ["d.bin: other (haunted: by two ghosts)"]
+    assert index.status().up_to_date
+
+
 def test_a_root_of_which_nonsense_is_recorded_is_not_known(index: Index) -> None:
     htm = index.crawler._htm
     for nonsense in ("", "[1]", '{"path": 1}', "nonsense"):
