@@ -58,8 +58,7 @@ def neighbours_of(vectors: NDArray[np.float32]) -> NDArray[np.int64]:
     if n_rows < 2:
         return np.empty((n_rows, 0), np.int64)
     count = min(NEIGHBOURS, max((n_rows - 1) // 3, 1))
-    # Not of the differences from their mean: so cosines stay what they are.
-    rows = vectors if n_rows <= _MANY else _principal(_units(vectors), _COMPONENTS).astype(np.float32)
+    rows = vectors if n_rows <= _MANY else _projected(vectors)
     threads = current().thread_pool_size
     found = _core.top_k_many([_core.Rows(rows, _core.norms(rows))], rows, count + 1, threads=threads)
     return np.stack([best.row[best.row != row][:count] for row, best in enumerate(found)])
@@ -133,6 +132,13 @@ def kept(places: NDArray[np.float64], neighbours: NDArray[np.int64]) -> float:
 def _units(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     norms: NDArray[np.float32] = _core.norms(vectors).astype(np.float32)
     return vectors / norms[:, None]
+
+
+def _projected(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the first principal components of unit vectors: not of their differences from the mean, so cosines stay."""
+    components = _principal(_units(vectors), _COMPONENTS).astype(np.float32)
+    # A vector that has nothing in common with the others would be zero, and have no cosine.
+    return np.column_stack([components, np.full(len(vectors), 1e-3, np.float32)])
 
 
 def _principal(rows: NDArray[np.floating[Any]], count: int) -> NDArray[np.float64]:
