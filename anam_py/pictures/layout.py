@@ -5,6 +5,9 @@ it starts from the two principal components (D. Kobak and P. Berens, Nature Comm
 with the number of points (A. C. Belkina et al., ibid.), every vector is drawn to its nearest neighbours alike, all push each
 other away through a mesh (`mesh`), and attraction stays a little exaggerated to the end (J. N. Böhm, P. Berens and D. Kobak,
 JMLR 23, 2022). Nothing is random.
+
+Of the 2,250 files of Python 3.11's standard library .53 of the ten nearest neighbours are kept and trustworthiness is .96; by the
+principal components alone these are .10 and .73 (``python scripts/map_quality.py STORE``).
 """
 
 from typing import Any, Final
@@ -30,6 +33,8 @@ _ROUNDS, _FEWER_ROUNDS = 500, 250
 _EARLY_ROUNDS: Final = 100
 _EARLY, _LATE = 12.0, 1.2
 _MOMENTUM, _LATE_MOMENTUM = 0.5, 0.8
+# Rows that are made exact at a time.
+_AT_ONCE: Final = 4096
 # Of so many points it is measured how many neighbours the plane keeps.
 _MEASURED: Final = 2_000
 
@@ -53,8 +58,7 @@ def neighbours_of(vectors: NDArray[np.float32]) -> NDArray[np.int64]:
     if n_rows < 2:
         return np.empty((n_rows, 0), np.int64)
     count = min(NEIGHBOURS, max((n_rows - 1) // 3, 1))
-    # Not of the differences from their mean: so cosines stay what they are.
-    rows = vectors if n_rows <= _MANY else _principal(_units(vectors), _COMPONENTS).astype(np.float32)
+    rows = vectors if n_rows <= _MANY else _projected(vectors)
     threads = current().thread_pool_size
     found = _core.top_k_many([_core.Rows(rows, _core.norms(rows))], rows, count + 1, threads=threads)
     return np.stack([best.row[best.row != row][:count] for row, best in enumerate(found)])
@@ -130,17 +134,34 @@ def _units(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     return vectors / norms[:, None]
 
 
+def _projected(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the first principal components of unit vectors: not of their differences from the mean, so cosines stay."""
+    components = _principal(_units(vectors), _COMPONENTS).astype(np.float32)
+    # A vector that has nothing in common with the others would be zero, and have no cosine.
+    return np.column_stack([components, np.full(len(vectors), 1e-3, np.float32)])
+
+
 def _principal(rows: NDArray[np.floating[Any]], count: int) -> NDArray[np.float64]:
-    """Return where rows are along the directions in which they are largest together, the first the one of most."""
-    if len(rows) < rows.shape[1]:  # the smaller product says the same
-        sizes, directions = np.linalg.eigh((rows @ rows.T).astype(np.float64))
+    """Return where rows are along the directions in which they are largest together, the first the one of most.
+
+    The last digits, in which BLAS differs from one number of threads to another, are cut off: much would come of them.
+    """
+    n_rows, dimension = rows.shape
+    if n_rows < dimension:  # the smaller product says the same
+        exact = rows.astype(np.float64)
+        sizes, directions = np.linalg.eigh(exact @ exact.T)
         along = (directions * np.sqrt(np.maximum(sizes, 0.0)))[:, ::-1][:, :count]
     else:
-        along = rows @ np.linalg.eigh((rows.T @ rows).astype(np.float64))[1][:, ::-1][:, :count]
-    found = np.zeros((len(rows), count))
+        product = np.zeros((dimension, dimension))
+        for start in range(0, n_rows, _AT_ONCE):
+            part = rows[start : start + _AT_ONCE].astype(np.float64)
+            product += part.T @ part
+        axes = np.linalg.eigh(product)[1][:, ::-1][:, :count]
+        along = np.concatenate([rows[start : start + _AT_ONCE] @ axes for start in range(0, n_rows, _AT_ONCE)])
+    found = np.zeros((n_rows, count))
     found[:, : along.shape[1]] = along
     found *= np.where(found[np.abs(found).argmax(axis=0), np.arange(count)] < 0.0, -1.0, 1.0)
-    return found
+    return np.round(found, 9)
 
 
 def _attraction(neighbours: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:

@@ -14,7 +14,7 @@
   const byRank = files.map((_, index) => index).sort((a, b) => files[a].rank - files[b].rank);
   const bySize = files.map((_, index) => index).sort((a, b) => files[b].lines - files[a].lines);
   const words = files.map((file) => `${file.path}\n${file.doc}`.toLowerCase());
-  const crowd = Math.min(2, Math.max(0.75, Math.sqrt(700 / Math.max(files.length, 1))));
+  const crowd = Math.min(2, (700 / Math.max(files.length, 1)) ** 0.25);
   const sizes = files.map((file) => crowd * (1.8 + 0.16 * Math.min(Math.sqrt(file.lines), 70)));
 
   // As long as it takes to tell a file from others: its name, or also its folder's.
@@ -162,13 +162,14 @@
   function drawLabels() {
     const most = Math.min(90, Math.max(6, Math.round((width * height) / 17000)));
     const isSearching = state.words.length > 0 || state.only.size > 0;
-    const taken = [];
+    const { offsetLeft, offsetTop } = document.querySelector(".zoom");
+    const taken = [[offsetLeft, offsetTop, width, height]];
     brush.font = `500 11.5px ${theme.sans}`;
     brush.textBaseline = "middle";
     brush.lineJoin = "round";
     const first = [state.hovered, state.chosen].filter((index) => index >= 0);
     for (const index of [...first, ...byRank]) {
-      if (taken.length >= most) break;
+      if (taken.length > most) break;
       const [x, y] = placeOf(index);
       if (x < 0 || y < 8 || x > width || y > height - 8) continue;
       const isFirst = first.includes(index);

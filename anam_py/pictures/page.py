@@ -43,7 +43,7 @@ def shown_moment(moment: str | None) -> str:
 
 
 def escaped(text: str) -> str:
-    """Return a text as HTML that shows it, in elements and in attributes; what it says of direction ends with it."""
+    """Return a text as HTML that shows it, in elements and in attributes."""
     return html.escape(text)
 
 

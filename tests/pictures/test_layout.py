@@ -48,6 +48,17 @@ def test_neighbours_of_many_vectors_are_those_of_their_first_components(monkeypa
     assert np.mean(neighbours_of(vectors) == exact) > 0.99
 
 
+def test_of_many_vectors_one_that_has_nothing_in_common_with_the_others_has_neighbours_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    vectors = np.zeros((200, 24), np.float32)
+    vectors[:, :2] = 1.0 + np.random.default_rng(0).random((200, 2))
+    vectors[7] = np.eye(24)[5]
+    monkeypatch.setattr("anam_py.pictures.layout._MANY", 100)
+    monkeypatch.setattr("anam_py.pictures.layout._COMPONENTS", 2)
+    assert neighbours_of(vectors).shape == (200, 10)
+
+
 @given(seed=st.integers(0, 2**32 - 1), n_rows=st.integers(200, 400), spread=st.floats(0.5, 5.0))
 @settings(max_examples=20)
 def test_of_points_as_dense_as_in_a_layout_the_mesh_gives_nearly_the_sums_over_all_pairs(

@@ -233,6 +233,12 @@ def test_hostile_names_and_texts_are_shown_and_do_nothing(shown: Tab) -> None:
     assert shown.complaints() == []
 
 
+def test_even_a_script_that_got_in_could_load_nothing(shown: Tab) -> None:
+    attempt = "new Image().src = 'http://127.0.0.1:9/picture.png'"
+    listening = "addEventListener('securitypolicyviolation', (event) => done(event.effectiveDirective))"
+    assert shown.run(f"new Promise((done) => {{ {listening}; {attempt}; }})") == "img-src"
+
+
 @pytest.mark.parametrize("width", [320, 420, 1280])
 def test_on_a_narrow_screen_nothing_sticks_out(open_tab: OpenTab, page: Path, width: int) -> None:
     tab = open_tab(width, 800)

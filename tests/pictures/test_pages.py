@@ -5,6 +5,8 @@ import hashlib
 import html
 import json
 import re
+import tomllib
+from fnmatch import fnmatch
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ from anam_py.pictures import map_page, report_page, write_page
 from anam_py.pictures.page import page
 
 Content = dict[str, Any]
+
+ROOT = Path(__file__).parents[2]
 
 
 class Elements(HTMLParser):
@@ -127,3 +131,12 @@ def test_a_crawl_takes_a_page_for_what_a_program_has_made(tmp_path: Path, told: 
     write_page(tmp_path / "page.html", report_page(told))
     _, analysis = analyse_file(tmp_path / "page.html", max_line_bytes=10**7)
     assert analysis.metadata["file_type"] == "generated"
+
+
+def test_wheels_and_sdists_are_told_to_have_the_templates_in_them() -> None:
+    data = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["package-data"]["*"]
+    included = (ROOT / "MANIFEST.in").read_text(encoding="utf-8").split("recursive-include anam_py ")[1].split("\n")[0].split()
+    templates = [path.name for path in (ROOT / "anam_py/pictures").iterdir() if path.suffix in {".html", ".css", ".js"}]
+    assert templates
+    for patterns in (data, included):
+        assert [name for name in templates if not any(fnmatch(name, pattern) for pattern in patterns)] == []
