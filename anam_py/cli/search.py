@@ -4,7 +4,7 @@ import dataclasses
 import textwrap
 import time
 from pathlib import Path
-from typing import Any, Literal, NoReturn, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias, get_args
 
 import click
 
@@ -13,6 +13,9 @@ from anam_py.cli import output
 from anam_py.cli.location import Location, find_store, json_option, limit_option, open_store, store_option, typed
 from anam_py.cli.rows import Row
 from anam_py.exceptions import AnamError
+
+if TYPE_CHECKING:
+    from anam_py.crawler import Hit
 
 __all__ = ["explain", "search", "similar"]
 
@@ -32,20 +35,46 @@ Mode: TypeAlias = Literal["hybrid", "lexical", "semantic"]  # the crawler's
     show_default=True,
     help="What decides: the words, the vectors, or both.",
 )
+@click.option("--language", "languages", multiple=True, metavar="NAME", help="Only hits in this language; repeatable.")
+@click.option("--kind", "kinds", multiple=True, metavar="KIND", help="Only functions, classes, files, ...; repeatable.")
+@click.option("--path", "paths", multiple=True, metavar="GLOB", help="Only files whose path or name matches; repeatable.")
+@click.option("--exclude", "exclude_paths", multiple=True, metavar="GLOB", help="No files and folders that match; repeatable.")
+@click.option("--duplicates", is_flag=True, help="Show each of those with the same text, instead of the best.")
 @store_option
 @json_option
-def search(words: tuple[str, ...], limit: int, mode: Mode, store: Path | None, *, as_json: bool) -> None:
+def search(
+    words: tuple[str, ...],
+    limit: int,
+    mode: Mode,
+    languages: tuple[str, ...],
+    kinds: tuple[str, ...],
+    paths: tuple[str, ...],
+    exclude_paths: tuple[str, ...],
+    store: Path | None,
+    *,
+    duplicates: bool,
+    as_json: bool,
+) -> None:
     """Search the indexed code for WORDS, from anywhere inside it.
 
-    Exits with status 1 if there are no hits.
+    A GLOB with a slash is relative to the current folder. Exits with status 1 if there are no hits.
     """
     query = " ".join(map(typed, words))
     location = find_store(store)
     with open_store(location) as htm:
         start = time.perf_counter()
-        hits = anam_py.CodeBaseCrawler(htm).search(query, limit=limit, mode=mode)
+        hits = anam_py.CodeBaseCrawler(htm).search(
+            query,
+            limit=limit,
+            mode=mode,
+            languages=languages,
+            kinds=kinds,
+            paths=[location.glob_of(typed(glob)) for glob in paths],
+            exclude_paths=[location.glob_of(typed(glob)) for glob in exclude_paths],
+            duplicates=duplicates,
+        )
         seconds = time.perf_counter() - start
-    rows = [Row(**(hit._asdict() | {"path": location.path_of(hit.path)})) for hit in hits]
+    rows = [_found(location, hit) for hit in hits]
     _report({"query": query, "mode": mode}, rows, location, seconds, as_json=as_json)
 
 
@@ -88,6 +117,11 @@ def explain(words: tuple[str, ...], limit: int, store: Path | None, *, as_json: 
         output.write_json({"query": query, "store": str(location.store), **dataclasses.asdict(explanation), "steps": steps})
     else:
         click.echo(str(explanation))
+
+
+def _found(location: Location, hit: "Hit") -> Row:
+    also = [f"{location.path_of(path)}{separator}{name}" for path, separator, name in (key.partition("::") for key in hit.also)]
+    return Row(**(hit._asdict() | {"path": location.path_of(hit.path), "also": also}))
 
 
 def _nearest(htm: "anam_py.HTMCore", location: Location, key: str, limit: int) -> list[Row]:

@@ -11,7 +11,7 @@
      │   ├─ drafts.py     what is stored of it
      │   └─ batch.py      embedded and committed together
      ├─ reembedding.py  another embedder for a whole store
-     └─ search.py       words to hits (ranking.py)
+     └─ search.py       words to hits (scope.py, ranking.py)
 
     rules.py            what is dangerous in source that no linter at hand reads
 """

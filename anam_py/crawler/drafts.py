@@ -44,7 +44,7 @@ def document(key: str, metadata: dict[str, Any], text: str) -> str:
 
 def file_draft(key: str, analysis: Analysis, embedder: str) -> Draft:
     """Return the entry of a file."""
-    return Draft(key, analysis.metadata | {"embedder": embedder}, analysis.text)
+    return Draft(key, analysis.metadata | {"path": key, "embedder": embedder}, analysis.text)
 
 
 def symbol_drafts(key: str, analysis: Analysis, embedder: str) -> Iterator[Draft]:

@@ -3,7 +3,7 @@
 import re
 from bisect import bisect_right
 from itertools import accumulate
-from typing import Any, NamedTuple, TypeAlias, cast, get_args
+from typing import Any, NamedTuple, cast, get_args
 
 import numpy as np
 
@@ -12,17 +12,17 @@ from anam_py.crawler.batch import embed_query
 from anam_py.crawler.paths import SEPARATOR
 from anam_py.crawler.ranking import Candidate, Mode, Ranked, ranked
 from anam_py.crawler.reembedding import check_embedder
+from anam_py.crawler.scope import Scope, Where
 from anam_py.embedding import Embedder, terms_of
 from anam_py.exceptions import ValidationError
 from anam_py.store import HTMCore
 
-__all__ = ["Hit", "Where", "search"]
-
-Where: TypeAlias = dict[str, Any]
+__all__ = ["Hit", "search"]
 
 # How many candidates each of words and vectors brings: the ranking rules look no further.
 _LEAST_CANDIDATES = 400
 _CANDIDATES_PER_HIT = 10
+_DEEPER = 4
 _SNIPPET_LINES = 8
 
 
@@ -46,6 +46,8 @@ class Hit(NamedTuple):
         What it is made of: lexical, vector, name, path and summary, each from 0 to 1.
     snippet : str
         The lines that show most of the words; of a symbol its first ones.
+    also : tuple of str
+        The keys of others that were found with the same text, and are no hits of themselves.
     """
 
     path: str
@@ -57,9 +59,20 @@ class Hit(NamedTuple):
     score: float
     scores: dict[str, float]
     snippet: str
+    also: tuple[str, ...] = ()
 
 
-def search(htm: HTMCore, embedder: Embedder, text: object, limit: object, mode: object, where: Where | None) -> list[Hit]:
+def search(
+    htm: HTMCore,
+    embedder: Embedder,
+    text: object,
+    limit: object,
+    mode: object,
+    where: Where | None,
+    scope: Scope,
+    *,
+    duplicates: bool,
+) -> list[Hit]:
     """Find what `CodeBaseCrawler.search` documents."""
     query = check_text(text, optional=False)
     count = check_limit(limit)
@@ -69,17 +82,37 @@ def search(htm: HTMCore, embedder: Embedder, text: object, limit: object, mode: 
     if chosen != "lexical":
         check_embedder(htm, embedder)
     depth = max(_LEAST_CANDIDATES, _CANDIDATES_PER_HIT * count)
-    candidates = _candidates(htm, embedder, query, depth, chosen, where)
-    return [_hit(htm, query, each) for each in ranked(query, candidates, chosen)[:count]]
+    where = scope.filter(where)
+    known = 0
+    while True:
+        candidates = _candidates(htm, embedder, query, depth, chosen, where)
+        found = ranked(query, candidates, chosen)
+        hits = [(each, ()) for each in found] if duplicates else _folded(found)
+        # Where too many are the same, there may be others beyond them.
+        if len(hits) >= count or len(found) < count or len(candidates) == known:
+            break
+        known, depth = len(candidates), _DEEPER * depth
+    if not hits:
+        scope.check_not_empty()
+    return [_hit(htm, query, each, also) for each, also in hits[:count]]
+
+
+def _folded(found: list[Ranked]) -> list[tuple[Ranked, tuple[str, ...]]]:
+    """Return of those with the same text the best, with the keys of the others, in their order."""
+    same: dict[str, list[Ranked]] = {}
+    for each in found:
+        same.setdefault(each.record["metadata"]["content_hash"], []).append(each)
+    return [(first, tuple(sorted(other.record["key"] for other in others))) for first, *others in same.values()]
 
 
 def _candidates(
     htm: HTMCore, embedder: Embedder, query: str, depth: int, mode: Mode, where: Where | None = None
 ) -> list[Candidate]:
     """Return what words and vectors find of the crawler's entries; what users stored themselves is not code."""
-    by_words = htm.search_text(query, depth, where=where) if mode != "semantic" else []
     vector = embed_query(embedder, query) if mode != "lexical" else np.zeros(0)
+    # The store remembers what the filter lets through of the vectors, which makes the search by words shorter.
     by_vector = htm.search_similar(vector, depth, -1.0, where=where) if vector.any() else []
+    by_words = htm.search_text(query, depth, where=where) if mode != "semantic" else []
     lexical = {key: score for key, score, _ in by_words}
     cosine = {key: score for key, score, _ in by_vector}
     records = {key: record for key, _, record in (*by_words, *by_vector)}
@@ -98,7 +131,7 @@ def _cosine(record: dict[str, Any], vector: np.ndarray[Any, Any]) -> float:
     return float(embedding["values"] @ vector) / float(embedding["norm"])
 
 
-def _hit(htm: HTMCore, query: str, found: Ranked) -> Hit:
+def _hit(htm: HTMCore, query: str, found: Ranked, also: tuple[str, ...]) -> Hit:
     metadata = found.record["metadata"]
     path, _, symbol = found.record["key"].partition(SEPARATOR)
     lines = (htm.get_text(found.record["key"]) or "").split("\n")
@@ -114,6 +147,7 @@ def _hit(htm: HTMCore, query: str, found: Ranked) -> Hit:
         score=found.score,
         scores=found.scores,
         snippet="\n".join(snippet),
+        also=also,
     )
 
 

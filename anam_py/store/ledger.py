@@ -53,6 +53,16 @@ class Ledger:
         with self._htm._reading().catalog.reading() as reader:
             return reader.files(_ROOT)
 
+    def paths(self, outcome: str) -> list[str]:
+        """Return the keys of the files that have an outcome."""
+        with self._htm._reading().catalog.reading() as reader:
+            return reader.paths(_ROOT, outcome)
+
+    def values(self, path: str) -> set[str]:
+        """Return the strings that entries have at a metadata path."""
+        with self._htm._reading().catalog.reading() as reader:
+            return reader.values(path)
+
     def purge(self, keys: Sequence[str]) -> None:
         """Delete entries and rows of the ledger, and leave nothing of them: neither history nor what they were in files.
 
