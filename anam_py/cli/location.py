@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import posixpath
 import re
 import shlex
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ FOLDER = ".anam"
 MARKER = "anam.json"  # what every store holds from the moment it is one
 TRACES = (MARKER, "catalog.sqlite*", "shard-*")  # any of which a damaged one may have left
 
+_NOT_LITERAL = re.compile(r"[*?\[\\]")
 _WRITTEN_BY = re.compile(r"is being written by (?:process (\d+)|another process)")
 
 store_option = click.option(
@@ -90,6 +92,17 @@ class Location(NamedTuple):
                 break
         # As the crawler writes names that are not UTF-8.
         return os.fsencode(absolute.as_posix()).decode("utf-8", "backslashreplace")
+
+    def glob_of(self, glob: str) -> str:
+        """Return a glob on keys for one on paths as one would type them here; one without a slash is tried on names, too."""
+        if "/" not in glob.rstrip("/"):
+            return glob
+        if glob.startswith("/"):
+            below = self.key_of(Path(glob))
+        else:
+            here = _NOT_LITERAL.sub(r"\\\g<0>", self.key_of(Path()))
+            below = posixpath.normpath(posixpath.join(here, glob))
+        return f"{below}/" if glob.endswith("/") else below
 
     def path_of(self, key: str) -> str:
         """Return a key's path as one would type it here: relative, if it or the store's root is this folder or above."""

@@ -34,6 +34,8 @@ def write_rows(rows: Sequence[Row], seconds: float) -> None:
             click.echo(f"{visible(row.path)}:{row.lines}  {row.score:.3f}  {visible(row.title)}{remark}")
             for line in row.excerpt():
                 click.echo(f"    {line}")
+            if row.others:
+                click.echo(f"    ({row.others})")
             click.echo()
     count = f"{len(rows)} hit{'' if len(rows) == 1 else 's'}" if rows else "no hits"
     click.echo(f"{count} in {seconds * 1000:.0f} ms", err=not rows)

@@ -1,11 +1,12 @@
 """A hit as it is shown."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 __all__ = ["Row", "visible"]
 
 SNIPPET_LINES = 5
+OTHERS = 3
 _VISIBLE = dict.fromkeys((*range(32), *range(127, 160)), "\N{REPLACEMENT CHARACTER}") | {9: "    "}
 
 
@@ -22,6 +23,16 @@ class Row(NamedTuple):
     scores: Mapping[str, float]
     snippet: str
     stale: str | None = None
+    also: Sequence[str] = ()
+
+    @property
+    def others(self) -> str:
+        """Where the same text is found, in words; nothing if it is nowhere else."""
+        if not self.also:
+            return ""
+        places = "another place" if len(self.also) == 1 else f"{len(self.also):,} other places"
+        more = ", …" if len(self.also) > OTHERS else ""
+        return visible(f"also in {places}: {', '.join(self.also[:OTHERS])}{more}")
 
     @property
     def lines(self) -> str:

@@ -19,7 +19,7 @@ from anam_py.cli.when import moment
 from anam_py.exceptions import AnamError
 
 if TYPE_CHECKING:
-    from anam_py.crawler import IndexStatus
+    from anam_py.crawler import Hit, IndexStatus
 
 __all__ = ["explain", "search", "similar"]
 
@@ -39,6 +39,11 @@ Mode: TypeAlias = Literal["hybrid", "lexical", "semantic"]  # the crawler's
     show_default=True,
     help="What decides: the words, the vectors, or both.",
 )
+@click.option("--language", "languages", multiple=True, metavar="NAME", help="Only hits in this language; repeatable.")
+@click.option("--kind", "kinds", multiple=True, metavar="KIND", help="Only functions, classes, files, ...; repeatable.")
+@click.option("--path", "paths", multiple=True, metavar="GLOB", help="Only files whose path or name matches; repeatable.")
+@click.option("--exclude", "exclude_paths", multiple=True, metavar="GLOB", help="No files and folders that match; repeatable.")
+@click.option("--duplicates", is_flag=True, help="Show each of those with the same text, instead of the best.")
 @click.option(
     "--changed-since",
     callback=moment,
@@ -52,16 +57,21 @@ def search(
     words: tuple[str, ...],
     limit: int,
     mode: Mode,
+    languages: tuple[str, ...],
+    kinds: tuple[str, ...],
+    paths: tuple[str, ...],
+    exclude_paths: tuple[str, ...],
     changed_since: dt.datetime | None,
     store: Path | None,
     *,
+    duplicates: bool,
     refresh: bool,
     as_json: bool,
 ) -> None:
     """Search the indexed code for WORDS, from anywhere inside it.
 
-    Says which hits are in files that have changed or are gone since they were indexed, and whether the index is complete and up
-    to date. Exits with status 1 if there are no hits.
+    A GLOB with a slash is relative to the current folder. Says which hits are in files that have changed or are gone since they
+    were indexed, and whether the index is complete and up to date. Exits with status 1 if there are no hits.
     """
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - help need not wait for it
 
@@ -77,10 +87,20 @@ def search(
         with ThreadPoolExecutor(1) as beside:
             checked = beside.submit(crawler.status, thorough=False)
             start = time.perf_counter()
-            hits = crawler.search(query, limit=limit, mode=mode, changed_since=changed_since)
+            hits = crawler.search(
+                query,
+                limit=limit,
+                mode=mode,
+                languages=languages,
+                kinds=kinds,
+                paths=[location.glob_of(typed(glob)) for glob in paths],
+                exclude_paths=[location.glob_of(typed(glob)) for glob in exclude_paths],
+                changed_since=changed_since,
+                duplicates=duplicates,
+            )
             seconds = time.perf_counter() - start
             status = checked.result()
-    rows = [Row(**(hit._asdict() | {"path": location.path_of(hit.path)})) for hit in hits]
+    rows = [_found(location, hit) for hit in hits]
     question = {"query": query, "mode": mode}
     if changed_since is not None:
         question["changed_since"] = changed_since.isoformat()
@@ -139,6 +159,11 @@ def explain(words: tuple[str, ...], limit: int, store: Path | None, *, as_json: 
         output.write_json({"query": query, "store": str(location.store), **dataclasses.asdict(explanation), "steps": steps})
     else:
         click.echo(str(explanation))
+
+
+def _found(location: Location, hit: "Hit") -> Row:
+    also = [f"{location.path_of(path)}{separator}{name}" for path, separator, name in (key.partition("::") for key in hit.also)]
+    return Row(**(hit._asdict() | {"path": location.path_of(hit.path), "also": also}))
 
 
 def _nearest(htm: "anam_py.HTMCore", location: Location, key: str, limit: int) -> list[Row]:

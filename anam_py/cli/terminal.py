@@ -46,6 +46,8 @@ def print_rows(rows: Sequence[Row]) -> None:
         where = Text(visible(row.path)) + Text(f"\n{visible(row.title)}", style="dim") if row.symbol else Text(visible(row.path))
         if row.remark:
             where += Text(f"\n{row.remark}", style="yellow")
+        if row.others:
+            where += Text(f"\n{row.others}", style="dim italic")
         snippet = Text("\n".join(row.excerpt()), no_wrap=True, overflow="ellipsis", style="dim")
         table.add_row(f"{row.score:.3f}", where, row.lines, snippet, end_section=number + 1 == len(rows))
     Console().print(table)

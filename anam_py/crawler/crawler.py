@@ -16,7 +16,8 @@ from anam_py.crawler.ranking import Mode
 from anam_py.crawler.reembedding import check_embedder, keep_choice, reembed
 from anam_py.crawler.report import CrawlReport
 from anam_py.crawler.roots import forget, placed
-from anam_py.crawler.search import Hit, Where
+from anam_py.crawler.scope import Scope, Where
+from anam_py.crawler.search import Hit
 from anam_py.crawler.search import search as search_store
 from anam_py.crawler.selection import Selection
 from anam_py.crawler.status import IndexStatus
@@ -268,7 +269,12 @@ class CodeBaseCrawler:
         mode: Mode = "hybrid",
         where: Where | None = None,
         *,
+        languages: Sequence[str] | None = None,
+        kinds: Sequence[str] | None = None,
+        paths: Sequence[str] | None = None,
+        exclude_paths: Sequence[str] | None = None,
         changed_since: dt.datetime | float | None = None,
+        duplicates: bool = False,
     ) -> list[Hit]:
         """Find the places in the code that words describe best.
 
@@ -281,9 +287,19 @@ class CodeBaseCrawler:
         mode : {"hybrid", "lexical", "semantic"}, default "hybrid"
             Whether the words, the vectors or both decide; names, paths and documentation count in each.
         where : dict, optional
-            What the metadata of a hit must be, as for `HTMCore.search_text`: ``{"language": "python", "kind": "function"}``.
+            What the metadata of a hit must be, as for `HTMCore.search_text`: ``{"complexity": {"$gt": 10}}``.
+        languages : sequence of str, optional
+            In which languages, such as ``["c", "cpp"]``.
+        kinds : sequence of str, optional
+            Hits of which kinds: "file", "function", "method", "class", "interface", "enum", "type", "module", "block", "window".
+        paths : sequence of str, optional
+            Globs, on the key of a hit's file or on its name, as `crawl_directory` takes them: of files that one matches.
+        exclude_paths : sequence of str, optional
+            Globs, likewise; a file is left out if any matches it or a folder that it is in.
         changed_since : datetime or float, optional
             Only in files that were written then or later, by their times on the disk; a number is one of seconds since 1970.
+        duplicates : bool, default False
+            Whether those with the same text are hits of themselves; otherwise the best is, and names the others.
 
         Returns
         -------
@@ -295,13 +311,15 @@ class CodeBaseCrawler:
         Raises
         ------
         ValidationError
-            If an argument is not of its type or range.
+            If an argument is not of its type or range; if a language or kind is not known, or the store has none of those.
         CrawlerError
             If the store was indexed with another embedder, unless only words are to decide.
         HTMError
             If the store cannot be read.
         """
-        return search_store(self._htm, self._embedder, text, limit, mode, where, changed_since, self._limits)
+        scope = Scope(self._htm, languages, kinds, paths, exclude_paths, changed_since)
+        same = bool(duplicates)
+        return search_store(self._htm, self._embedder, text, limit, mode, where, scope, self._limits, duplicates=same)
 
     search_async = async_twin(search)
 

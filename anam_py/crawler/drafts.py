@@ -44,7 +44,7 @@ def document(key: str, metadata: dict[str, Any], text: str) -> str:
 
 def drafts_of(key: str, analysis: Analysis, embedder: str, *, symbols: bool) -> list[Draft]:
     """Return the entries of a file: its own, and then, if wanted, those of its chunks and symbols."""
-    own = Draft(key, analysis.metadata | {"embedder": embedder}, analysis.text)
+    own = Draft(key, analysis.metadata | {"path": key, "embedder": embedder}, analysis.text)
     return [own, *(_parts(key, analysis, embedder) if symbols else ())]
 
 

@@ -20,7 +20,7 @@ from anam_py.crawler.summaries import comment_summary, string_summary
 if TYPE_CHECKING:
     import tree_sitter
 
-__all__ = ["MAX_SYMBOLS", "Symbol", "Syntax", "TooLongError", "parse", "syntax_tree"]
+__all__ = ["KINDS", "MAX_SYMBOLS", "Symbol", "Syntax", "TooLongError", "parse", "syntax_tree"]
 
 # A parse takes linear time, but up to 10 µs a byte where all is wrong.
 MAX_PARSED_BYTES = 1024 * 1024
@@ -41,7 +41,7 @@ _MAX_TOKEN_RUN = 5000
 # Nor do they forget what they have begun in trees of more than 65,535 levels: quadratic, too.
 _MAX_DEPTH = 20_000
 
-_KINDS = ("function", "method", "class", "interface", "enum", "type", "module", "scope")
+KINDS = ("function", "method", "class", "interface", "enum", "type", "module")
 # What broken C can make of a statement in the argument of a macro.
 _STATEMENTS = {"if", "for", "while", "switch", "return", "else", "do", "sizeof", "catch"}
 # And of a field with an annotation: Data* data GUARDED_BY(mutex);
@@ -315,7 +315,7 @@ def _is_within(place: int, spans: list[tuple[int, int]]) -> bool:
 
 
 def _definition(source: bytes, captures: "dict[str, list[tree_sitter.Node]]") -> _Definition:
-    kind = next(kind for kind in _KINDS if kind in captures)
+    kind = next(kind for kind in (*KINDS, "scope") if kind in captures)
     node = captures[kind][0]
     body = captures["body"][0].start_byte if "body" in captures else node.end_byte
     if "name" in captures:

@@ -3,7 +3,7 @@
 import re
 from bisect import bisect_right
 from itertools import accumulate
-from typing import Any, NamedTuple, TypeAlias, cast, get_args
+from typing import Any, NamedTuple, cast, get_args
 
 import numpy as np
 
@@ -13,18 +13,17 @@ from anam_py.crawler.freshness import Limits, Stale, stale
 from anam_py.crawler.paths import SEPARATOR
 from anam_py.crawler.ranking import Candidate, Mode, Ranked, ranked
 from anam_py.crawler.reembedding import check_embedder
-from anam_py.crawler.since import check_moment, confined, written_since
+from anam_py.crawler.scope import Scope, Where
 from anam_py.embedding import Embedder, terms_of
 from anam_py.exceptions import ValidationError
 from anam_py.store import HTMCore
 
-__all__ = ["Hit", "Where", "search"]
-
-Where: TypeAlias = dict[str, Any]
+__all__ = ["Hit", "search"]
 
 # How many candidates each of words and vectors brings: the ranking rules look no further.
 _LEAST_CANDIDATES = 400
 _CANDIDATES_PER_HIT = 10
+_DEEPER = 4
 _SNIPPET_LINES = 8
 
 
@@ -50,6 +49,8 @@ class Hit(NamedTuple):
         The lines that show most of the words; of a symbol its first ones.
     stale : {"changed", "deleted"} or None
         What has become of the file since it was indexed; None if it is as it was, or if that cannot be told.
+    also : tuple of str
+        The keys of others that were found with the same text, and are no hits of themselves.
     """
 
     path: str
@@ -62,6 +63,7 @@ class Hit(NamedTuple):
     scores: dict[str, float]
     snippet: str
     stale: Stale | None = None
+    also: tuple[str, ...] = ()
 
 
 def search(
@@ -71,8 +73,10 @@ def search(
     limit: object,
     mode: object,
     where: Where | None,
-    changed_since: object,
+    scope: Scope,
     limits: Limits,
+    *,
+    duplicates: bool,
 ) -> list[Hit]:
     """Find what `CodeBaseCrawler.search` documents."""
     query = check_text(text, optional=False)
@@ -83,22 +87,39 @@ def search(
     if chosen != "lexical":
         check_embedder(htm, embedder)
     depth = max(_LEAST_CANDIDATES, _CANDIDATES_PER_HIT * count)
-    files = None if changed_since is None else written_since(htm, check_moment(changed_since))
-    candidates = _candidates(htm, embedder, query, depth, chosen, where if files is None else confined(where, files))
-    if files is not None:
-        candidates = [each for each in candidates if each.record["key"].partition(SEPARATOR)[0] in files]
-    hits = [_hit(htm, query, each) for each in ranked(query, candidates, chosen)[:count]]
-    differing = stale(htm, list(dict.fromkeys(hit.path for hit in hits)), limits)
-    return [hit._replace(stale=differing.get(hit.path)) for hit in hits]
+    where = scope.filter(where)
+    known = 0
+    while True:
+        candidates = _candidates(htm, embedder, query, depth, chosen, where)
+        found = ranked(query, candidates, chosen)
+        hits = [(each, ()) for each in found] if duplicates else _folded(found)
+        # Where too many are the same, there may be others beyond them.
+        if len(hits) >= count or len(found) < count or len(candidates) == known:
+            break
+        known, depth = len(candidates), _DEEPER * depth
+    if not hits:
+        scope.check_not_empty()
+    shown = [_hit(htm, query, each, also) for each, also in hits[:count]]
+    differing = stale(htm, list(dict.fromkeys(hit.path for hit in shown)), limits)
+    return [hit._replace(stale=differing.get(hit.path)) for hit in shown]
+
+
+def _folded(found: list[Ranked]) -> list[tuple[Ranked, tuple[str, ...]]]:
+    """Return of those with the same text the best, with the keys of the others, in their order."""
+    same: dict[str, list[Ranked]] = {}
+    for each in found:
+        same.setdefault(each.record["metadata"]["content_hash"], []).append(each)
+    return [(first, tuple(sorted(other.record["key"] for other in others))) for first, *others in same.values()]
 
 
 def _candidates(
     htm: HTMCore, embedder: Embedder, query: str, depth: int, mode: Mode, where: Where | None = None
 ) -> list[Candidate]:
     """Return what words and vectors find of the crawler's entries; what users stored themselves is not code."""
-    by_words = htm.search_text(query, depth, where=where) if mode != "semantic" else []
     vector = embed_query(embedder, query) if mode != "lexical" else np.zeros(0)
+    # The store remembers what the filter lets through of the vectors, which makes the search by words shorter.
     by_vector = htm.search_similar(vector, depth, -1.0, where=where) if vector.any() else []
+    by_words = htm.search_text(query, depth, where=where) if mode != "semantic" else []
     lexical = {key: score for key, score, _ in by_words}
     cosine = {key: score for key, score, _ in by_vector}
     records = {key: record for key, _, record in (*by_words, *by_vector)}
@@ -117,7 +138,7 @@ def _cosine(record: dict[str, Any], vector: np.ndarray[Any, Any]) -> float:
     return float(embedding["values"] @ vector) / float(embedding["norm"])
 
 
-def _hit(htm: HTMCore, query: str, found: Ranked) -> Hit:
+def _hit(htm: HTMCore, query: str, found: Ranked, also: tuple[str, ...]) -> Hit:
     metadata = found.record["metadata"]
     path, _, symbol = found.record["key"].partition(SEPARATOR)
     lines = (htm.get_text(found.record["key"]) or "").split("\n")
@@ -133,6 +154,7 @@ def _hit(htm: HTMCore, query: str, found: Ranked) -> Hit:
         score=found.score,
         scores=found.scores,
         snippet="\n".join(snippet),
+        also=also,
     )
 
 

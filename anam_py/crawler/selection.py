@@ -1,7 +1,7 @@
 """Which files a crawl was asked for: the caller's include and exclude patterns."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from anam_py.crawler import globs
 from anam_py.exceptions import ValidationError
@@ -25,6 +25,8 @@ class Selection:
         A file is selected if any matches; all are if there is none.
     exclude : sequence of str, optional
         A file is left out if any matches.
+    names : (str, str)
+        What the caller calls these.
 
     Attributes
     ----------
@@ -39,10 +41,12 @@ class Selection:
         If the patterns are not a list of str, or one is empty.
     """
 
-    def __init__(self, include: Sequence[str] | None = None, exclude: Sequence[str] | None = None) -> None:
-        self.include = _checked(include, "include_patterns")
-        self.exclude = _checked(exclude, "exclude_patterns")
-        self.notes = [*_pointless(self.include, "include_patterns"), *_pointless(self.exclude, "exclude_patterns")]
+    def __init__(
+        self, include: object = None, exclude: object = None, names: tuple[str, str] = ("include_patterns", "exclude_patterns")
+    ) -> None:
+        self.include = _checked(include, names[0])
+        self.exclude = _checked(exclude, names[1])
+        self.notes = [*_pointless(self.include, names[0]), *_pointless(self.exclude, names[1])]
         self._include = _compile([f"{pattern}*" if pattern.endswith("/") else pattern for pattern in self.include])
         self._exclude = _compile([pattern.rstrip("/") for pattern in self.exclude])
 
@@ -63,6 +67,17 @@ class Selection:
                     return True
                 slash = relative.find("/", slash + 1)
         return self.leaves_out_file(relative)
+
+    def chosen(self, paths: Iterable[str]) -> list[str]:
+        """Return those of many files that are not left out; each folder is looked at once."""
+        left_out = {"": False}
+
+        def leaves_out_below(folder: str) -> bool:
+            if folder not in left_out:
+                left_out[folder] = leaves_out_below(folder.rpartition("/")[0]) or self.leaves_out_folder(folder)
+            return left_out[folder]
+
+        return [path for path in paths if not (leaves_out_below(path.rpartition("/")[0]) or self.leaves_out_file(path))]
 
 
 def _matches(patterns: re.Pattern[str] | None, relative: str) -> bool:

@@ -2,18 +2,17 @@
 
 import datetime as dt
 import math
-from typing import Any
 
 import numpy as np
 
 from anam_py._core import lstat_many
 from anam_py._validation import describe
-from anam_py.crawler.known import INDEXED, digest_of
+from anam_py.crawler.known import INDEXED
 from anam_py.crawler.roots import located, placed
 from anam_py.exceptions import ValidationError
 from anam_py.store import HTMCore, Ledger
 
-__all__ = ["check_moment", "confined", "written_since"]
+__all__ = ["check_moment", "written_since"]
 
 _MODE, _MTIME = 0, 2
 
@@ -33,8 +32,8 @@ def check_moment(when: object, name: str = "changed_since") -> float:
     raise ValidationError(f"{name} must be a datetime, or a number of seconds since 1970, got {describe(when)}")
 
 
-def written_since(htm: HTMCore, moment: float) -> dict[str, str]:
-    """Return the files of the index that were written at a moment or later: the hashes of their contents, by their keys.
+def written_since(htm: HTMCore, moment: float) -> list[str]:
+    """Return the keys of the files of the index that were written at a moment or later.
 
     What counts is when a file was written last by what the disk says now. Of a file that is not there it is what was so when
     it was indexed.
@@ -47,7 +46,7 @@ def written_since(htm: HTMCore, moment: float) -> dict[str, str]:
 
     Returns
     -------
-    dict of str to str
+    list of str
     """
     ledger = Ledger(htm)
     keys = [key for key, _, _ in ledger.moments(INDEXED)]
@@ -60,14 +59,6 @@ def written_since(htm: HTMCore, moment: float) -> dict[str, str]:
         absent.difference_update(placed_keys[is_there])
         chosen += placed_keys[is_there & (status[:, _MTIME] >= moment * 1e9)].tolist()
     records = htm.get_embeddings(sorted(absent))
-    chosen += [record["key"] for record in records if record is not None and record["metadata"].get("mtime", -math.inf) >= moment]
-    return {key: digest_of(row) for key, row in ledger.files_named(chosen).items()}
-
-
-def confined(where: dict[str, Any] | None, files: dict[str, str]) -> dict[str, Any]:
-    """Return a filter that lets through of what another does only what belongs to some files, given as `written_since` does.
-
-    Entries of files do not say their own path: another file with the same content passes, too.
-    """
-    inside = {"$or": [{"path": {"$in": list(files)}}, {"kind": "file", "content_hash": {"$in": list(files.values())}}]}
-    return inside if where is None else {"$and": [where, inside]}
+    return chosen + [
+        record["key"] for record in records if record is not None and record["metadata"].get("mtime", -math.inf) >= moment
+    ]

@@ -124,7 +124,7 @@ class _Compiler:
             raise ValidationError(f"where has more than {_MOST_CONDITIONS} conditions; use $in for many values")
         if sign not in _OPERATORS:
             raise ValidationError(f"{place} has the unknown operator {sign!r}; expected one of {_listed(_OPERATORS)}")
-        compiled = _OPERATORS[str(sign)](_json_path(path), operand, place if sign == "$eq" else f'{place}["{sign}"]')
+        compiled = _OPERATORS[str(sign)](json_path(path), operand, place if sign == "$eq" else f'{place}["{sign}"]')
         found = candidates(path, str(sign), operand)
         return compiled._replace(candidates=(found,), covered=found.exact) if found else compiled
 
@@ -166,7 +166,7 @@ def _within(path: str, operators: dict[Any, Any], compiled: Condition) -> Condit
     high = operators.get("$lte", operators.get("$lt"))
     if any(not isinstance(bound, int | float) or isinstance(bound, bool) for bound in (low, high)):
         return compiled
-    looked = _case(f"{_VALUE} BETWEEN ? AND ?", compiled.sql, (_json_path(path), low, high), compiled.parameters)
+    looked = _case(f"{_VALUE} BETWEEN ? AND ?", compiled.sql, (json_path(path), low, high), compiled.parameters)
     return compiled._replace(sql=looked.sql, parameters=looked.parameters)
 
 
@@ -255,7 +255,8 @@ def check_path(path: object, name: str) -> str:
     return path
 
 
-def _json_path(path: str) -> str:
+def json_path(path: str) -> str:
+    """Return a dotted path as SQLite writes it."""
     return "$" + "".join(f'."{label}"' for label in path.split("."))
 
 

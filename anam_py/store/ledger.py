@@ -135,6 +135,16 @@ class Ledger:
         with self._htm._reading().catalog.reading() as reader:
             return {outcome: (count, unmarked) for outcome, count, unmarked in reader.outcomes(_ROOT, mark)}
 
+    def paths(self, outcome: str) -> list[str]:
+        """Return the keys of the files that have an outcome."""
+        with self._htm._reading().catalog.reading() as reader:
+            return reader.paths(_ROOT, outcome)
+
+    def values(self, path: str) -> set[str]:
+        """Return the strings that entries have at a metadata path."""
+        with self._htm._reading().catalog.reading() as reader:
+            return reader.values(path)
+
     def purge(self, keys: Sequence[str]) -> None:
         """Delete entries and rows of the ledger, and leave nothing of them: neither history nor what they were in files.
 

@@ -21,6 +21,7 @@ from anam_py.store.filters import Condition
 from anam_py.store.records import Record, Stored, checked, checked_together, damage
 from anam_py.store.rows import Entry
 from anam_py.store.scopes import ScopeCache
+from anam_py.store.selecting import LetThrough
 from anam_py.store.snapshot import Snapshot
 from anam_py.store.tables import Reader
 
@@ -211,8 +212,10 @@ def matching(engine: Engine, query: str, limit: int, scope: Scope) -> list[Hit]:
 
     def work(snapshot: Snapshot, reader: Reader) -> list[Hit]:
         generation = engine.cache.generation
+        known = engine.scopes.known(reader, scope.where)
         with reader.frozen():
-            return _records(engine, reader, snapshot, _lexical(reader, snapshot, query, limit, scope), limit, generation)
+            matches = _lexical(reader, snapshot, query, limit, scope, known)
+            return _records(engine, reader, snapshot, matches, limit, generation)
 
     return engine.consistent(work)
 
@@ -235,10 +238,11 @@ def hybrid(
     def work(snapshot: Snapshot, reader: Reader) -> list[Hit]:
         chosen = scope.of(snapshot, reader, engine.scopes)
         generation = engine.cache.generation
+        known = engine.scopes.known(reader, scope.where)
         with reader.frozen():
             if reader.newest_id() > snapshot.last_id and not snapshot.missing:
                 raise Moved  # one that is new might be found by its words only, and another not at all
-            lexical = dict(_lexical(reader, snapshot, query, depth, scope))
+            lexical = dict(_lexical(reader, snapshot, query, depth, scope, known))
             found = _core.top_k(chosen.rows(), vector, depth, threads=threads())
             ids = list({*lexical, *_ids(snapshot, found)})
             entries = reader.entries_by_id(ids)
@@ -254,7 +258,9 @@ def hybrid(
     return engine.consistent(work)
 
 
-def _lexical(reader: Reader, snapshot: Snapshot, query: str, limit: int, scope: Scope) -> list[tuple[int, float]]:
+def _lexical(
+    reader: Reader, snapshot: Snapshot, query: str, limit: int, scope: Scope, known: LetThrough | None
+) -> list[tuple[int, float]]:
     """Return (id, score) of the best matches; more than `limit` where scores tie at the end."""
     expression = text.match_expression(query)
     if expression is None:
@@ -263,7 +269,7 @@ def _lexical(reader: Reader, snapshot: Snapshot, query: str, limit: int, scope: 
     wanted = sys.maxsize - 1 if passing_over else limit
     while True:
         wanted += 1
-        rows = reader.matches(expression, wanted, (_KEY_WEIGHT, _BODY_WEIGHT), scope.where)
+        rows = reader.matches(expression, wanted, (_KEY_WEIGHT, _BODY_WEIGHT), scope.where, known)
         if len(rows) < wanted or rows[-1][1] < rows[limit - 1][1]:
             break
         wanted *= 2

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from anam_py import config
 from anam_py.store.filters import Condition
+from anam_py.store.selecting import LetThrough
 from anam_py.store.snapshot import Snapshot
 from anam_py.store.tables import Reader
 
@@ -76,6 +77,14 @@ class ScopeCache:
         size = ids.nbytes + masks + sum(len(value) for value in where.parameters if isinstance(value, str | bytes))
         self._keep(key, chosen, _Kept(ids, snapshot.last_id, weakref.ref(snapshot), size))
         return chosen
+
+    def known(self, reader: Reader, where: Condition | None) -> LetThrough | None:
+        """Return what is known of a filter; it holds at every moment that the reader sees from now on, unless it holds one."""
+        if where is None or reader.is_frozen:
+            return None
+        with self._lock:
+            kept = self._kept.get((where.sql, where.parameters))
+        return kept and LetThrough(kept.ids, kept.last)
 
     def clear(self) -> None:
         """Drop everything."""

@@ -1,7 +1,7 @@
 """Questions to the catalog about the entries that a filter lets through."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,15 +9,30 @@ from numpy.typing import NDArray
 from anam_py.exceptions import HTMError
 from anam_py.store import indexing
 from anam_py.store.advice import REPAIR
-from anam_py.store.filters import Condition
+from anam_py.store.filters import Condition, json_path
 from anam_py.store.indexing import Candidates
 from anam_py.store.sqlite import Connection
 
 _MOST_ROWS = 2**63 - 1
+# For so many ids it is marked whether a filter lets them through, so that none of their metadata need be read.
+_MOST_MARKS = 1 << 24
 # Candidates are looked at one by one where they are at most so many, or a third of the entries in question.
 _FEW = 1_000
 # Of two sets of candidates, one so many times as large as the other is not worth intersecting.
 _TIMES = 8
+
+
+class LetThrough(NamedTuple):
+    """The ids that a filter lets through among those up to the last one: all of them that are still there."""
+
+    ids: NDArray[np.int64]
+    last: int
+
+    def marks(self) -> bytes:
+        """Return a byte for each id up to the last one, 1 for those that are let through."""
+        marks = np.zeros(self.last, np.uint8)
+        marks[self.ids - 1] = 1
+        return marks.tobytes()
 
 
 class Selector:
@@ -50,19 +65,36 @@ class Selector:
         # One string is there in a tenth of the time that a list of rows takes.
         return np.unique(np.fromstring(listed or "", np.int64, sep=","))
 
+    def values(self, path: str) -> set[str]:
+        """Return the strings that entries have at a metadata path."""
+        place = json_path(path)
+        rows = self.sql.execute(
+            "SELECT DISTINCT json_extract(metadata, ?) FROM entries WHERE json_type(metadata, ?) = 'text'", (place, place)
+        )
+        return {row[0] for row in rows}
+
     def newest_id(self) -> int:
         """Return the highest id of an entry."""
         return int(self.sql.execute("SELECT coalesce(max(id), 0) FROM entries").fetchone()[0])
 
     def matches(
-        self, expression: str, limit: int, weights: tuple[float, float], where: Condition | None = None
+        self,
+        expression: str,
+        limit: int,
+        weights: tuple[float, float],
+        where: Condition | None = None,
+        known: LetThrough | None = None,
     ) -> list[tuple[int, float]]:
-        """Return the `limit` best (id, BM25 score) for an FTS5 expression, best first."""
-        chosen, parameters = "", ()
+        """Return the `limit` best (id, BM25 score) for an FTS5 expression, best first, and with what is known of a filter."""
+        chosen, parameters = "", tuple[Any, ...]()
         if where:
             where = self.narrowed(where)
-            chosen = f" AND EXISTS (SELECT 1 FROM entries WHERE id = lexemes.rowid AND {where.sql})"
+            chosen = f"EXISTS (SELECT 1 FROM entries WHERE id = lexemes.rowid AND {where.sql})"
             parameters = where.parameters
+            if known and known.last <= _MOST_MARKS:
+                chosen = f"CASE WHEN rowid <= ? THEN substr(?, rowid, 1) = x'01' ELSE {chosen} END"
+                parameters = (known.last, known.marks(), *parameters)
+            chosen = f" AND {chosen}"
         rows = self.sql.execute(
             f"SELECT rowid, -bm25(lexemes, ?, ?) AS score FROM lexemes WHERE lexemes MATCH ?{chosen} ORDER BY score DESC LIMIT ?",
             (*weights, expression, *parameters, min(limit, _MOST_ROWS)),

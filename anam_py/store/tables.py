@@ -193,6 +193,9 @@ class Reader(Selector):
         )
         return rows.fetchall()
 
+    def paths(self, root: str, outcome: str) -> list[str]:
+        return [row[0] for row in self.sql.execute("SELECT path FROM files WHERE (root, outcome) = (?, ?)", (root, outcome))]
+
     def table_counts(self) -> dict[str, int]:
         names = ("entries", "history", "texts", "lexemes_docsize", "files", "pending", "dead")
         return {n: self.sql.execute(f"SELECT count(*) FROM {n}").fetchone()[0] for n in names}

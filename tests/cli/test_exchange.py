@@ -70,7 +70,7 @@ def test_a_filter_means_the_same_in_every_locale(indexed: Path) -> None:
     process = start("export", "rows.parquet", "--where", '{"path": {"$prefix": "zä"}}', environment=C_LOCALE)
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "")
-    assert pq.read_table("rows.parquet")["key"].to_pylist() == ["zähler.py::zähle"]
+    assert sorted(pq.read_table("rows.parquet")["key"].to_pylist()) == ["zähler.py", "zähler.py::zähle"]
 
 
 def test_a_file_that_is_there_is_only_replaced_on_request(indexed: Path) -> None:

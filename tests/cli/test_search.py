@@ -11,7 +11,7 @@ from commands import C_LOCALE, run, start, write_files
 
 from anam_py import HTMCore
 
-HIT_FIELDS = {"path", "start_line", "end_line", "symbol", "kind", "language", "score", "scores", "snippet", "stale"}
+HIT_FIELDS = {"path", "start_line", "end_line", "symbol", "kind", "language", "score", "scores", "snippet", "stale", "also"}
 
 
 @pytest.mark.parametrize(
@@ -62,6 +62,55 @@ def test_words_vectors_or_both_may_decide(indexed: Path, mode: str) -> None:
 
 def test_the_limit_is_respected(indexed: Path) -> None:
     assert len(run("search", "compress", "-n", "2", "--json").json["hits"]) == 2
+
+
+def test_hits_may_be_asked_for_by_language_kind_and_path(indexed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def paths(*options: str) -> set[str]:
+        return set(run("search", "compress", "draw", "table", "-n", "50", "--json", *options).paths)
+
+    assert paths("--language", "javascript") == {"web/view.js"}
+    assert paths("--language", "javascript", "--language", "python", "--kind", "class") == {"src/squeeze.py"}
+    assert paths("--path", "src/*", "--exclude", "*more*", "--exclude", "options.py") == {"src/squeeze.py"}
+    assert paths("--path", str(indexed.resolve() / "web/*")) == {"web/view.js"}
+    assert paths("--path", "nowhere/*") == set()
+    monkeypatch.chdir(indexed / "src")
+    assert paths("--path", "../web/") == {"../web/view.js"}
+    assert paths("--path", "./squeeze*", "--exclude", "*_more.py") == {"squeeze.py"}
+    assert paths("--path", "*.js") == {"../web/view.js"}
+
+
+def test_globs_mean_paths_as_they_are_typed_also_where_the_store_has_absolute_ones(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = project / "[odd]*"
+    write_files(odd, {"src/view.js": "function drawTable() {}\n"})
+    assert run("index", "--store", "../store").status == 0
+    monkeypatch.chdir(odd)
+    found = run("search", "drawTable", "--path", "src/*", "--store", "../../store", "--json")
+    assert set(found.paths) == {"src/view.js"}
+
+
+def test_a_language_or_kind_that_there_is_not_is_an_error_that_lists_what_there_is(indexed: Path) -> None:
+    result = run("search", "compress", "--language", "pyhton")
+    assert (result.status, result.out) == (2, "")
+    assert result.err == (
+        "anam: languages asks for 'pyhton': the store has no such languages; it has javascript, markdown, python, text\n"
+    )
+    assert run("search", "compress", "--kind", "enum").status == 2
+
+
+def test_what_has_the_same_text_is_shown_once_and_where_else_it_is(indexed: Path) -> None:
+    same = "def unpack_archive(archive):\n    return archive.members\n"
+    write_files(indexed, {f"copies/{name}.py": f"{name} = 1\n{same}" for name in "abcde"})
+    run("index")
+    options = ("search", "unpack_archive", "--kind", "function", "-n", "3")
+    out = run(*options).out
+    assert out.count("function unpack_archive") == 1
+    others = ", ".join(f"copies/{name}.py::unpack_archive" for name in "bcd")
+    assert f"    (also in 4 other places: {others}, …)\n" in out
+    hit = run(*options, "--json").json["hits"][0]
+    assert hit["also"] == [f"copies/{name}.py::unpack_archive" for name in "bcde"]
+    assert run(*options, "--duplicates").out.count("function unpack_archive") == 3
 
 
 def test_no_hits_is_status_1_as_with_grep(indexed: Path) -> None:

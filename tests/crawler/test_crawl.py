@@ -93,6 +93,7 @@ def test_each_file_is_given_by_path_with_content_metadata_and_embedding(tree: Pa
             {"name": "main", "kind": "function", "start_line": 10, "end_line": 11},
         ],
         "chunks": "syntax",
+        "path": "src/b.py",
         "dependencies": ["os"],
         "doc": "Greets.",
         "encoding": "utf-8",

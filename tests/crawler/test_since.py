@@ -22,7 +22,7 @@ def test_only_files_written_since_a_moment_are_searched(tree: Path, htm: HTMCore
     crawler.index(".")
 
     def found(moment: float, **options: Any) -> set[str]:
-        return {hit.path for hit in crawler.search("read row", changed_since=moment, **options)}
+        return {hit.path for hit in crawler.search("read row", changed_since=moment, duplicates=True, **options)}
 
     assert found(0) == found(1000) == {"old.py", "same.py", "new.py"}
     assert found(1000.5) == {"same.py", "new.py"}

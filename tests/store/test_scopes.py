@@ -20,7 +20,7 @@ from remote import Remote
 from stores import V, W, merge_in_the_background, names, rows
 
 from anam_py import configure_ffi
-from anam_py.store import HTMCore, filters, queries, snapshot, writer
+from anam_py.store import HTMCore, filters, queries, selecting, snapshot, writer
 from anam_py.store.engine import ReadingEngine
 from anam_py.store.snapshot import Snapshot
 
@@ -87,11 +87,16 @@ class Searched(RuleBasedStateMachine):
     def search(self, where: dict[str, Any], limit: int) -> None:
         chosen = {key: vector for key, (vector, metadata) in self.model.items() if oracle_filter(metadata, where)}
         wanted = oracle_search(chosen, V, limit)
+        assert {hit[0] for hit in self.htm.search_text("word", 100, where=where)} == set(chosen)  # may know of older entries only
         assert [hit[:2] for hit in self.htm.search_similar(V, limit, -1, where=where)] == wanted
         assert [hit[:2] for hit in self.htm.search_many([W, V], limit, -1, where=where)[1]] == wanted
         assert {hit[0] for hit in self.htm.query_by_resonance(0.0, where=where)} == set(chosen)
         assert {hit[0] for hit in self.htm.search_hybrid("word", V, 100, where=where)} == set(chosen)
+        by_words = self.htm.search_text("word", 100, where=where)
+        assert {hit[0] for hit in by_words} == set(chosen)
+        assert [hit[:2] for hit in by_words] == [hit[:2] for hit in self.htm.search_text("word", 100) if hit[0] in chosen]
         scope = queries.Scope(filters.condition(where), partial=False)
+        assert {hit[0] for hit in queries.matching(self.reading, "word", 100, scope)} == set(chosen)
         assert [hit[:2] for hit in queries.similar(self.reading, V[np.newaxis], limit, -1.0, scope)[0]] == wanted
 
     @initialize()
@@ -280,6 +285,27 @@ def test_ids_known_of_a_later_moment_do_not_stand_for_one_that_a_reader_holds_on
         found = engine.scopes.narrowed(before, reader, CONDITION)
     assert found is not None
     assert found.live_ids().tolist() == [1, 2]
+
+
+def test_what_is_known_of_a_filter_does_not_stand_for_the_moment_that_a_reader_holds_on_to_nor_cost_memory_without_end(
+    store: HTMCore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(store, ["a", "b"], ["c"])
+    engine = store._engine
+    with engine.catalog.reading() as reader:
+        assert engine.scopes.known(reader, CONDITION) is None
+        assert narrowed(store, engine.snapshot()) == [1, 2]
+        known = engine.scopes.known(reader, CONDITION)
+        assert known is not None
+        assert (known.ids.tolist(), known.last, known.marks()) == ([1, 2], 3, b"\1\1\0")
+        assert engine.scopes.known(reader, None) is None
+        with reader.frozen():
+            assert engine.scopes.known(reader, CONDITION) is None
+    store.store_embedding("d", V, {"chosen": True}, text="word")
+    store.search_similar(V, where={"chosen": True})
+    monkeypatch.setattr(selecting, "_MOST_MARKS", 2)
+    monkeypatch.setattr(selecting.LetThrough, "marks", None)
+    assert names(store.search_text("word", where={"chosen": True})) == ["d"]
 
 
 def test_entries_that_follow_others_that_left_no_trace_are_looked_at(store: HTMCore) -> None:
