@@ -54,7 +54,7 @@ def main() -> None:
     """Run the whole recipe."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--folder", type=Path, default=Path("build/training"), help="for what is downloaded and extracted")
     arguments = parser.parse_args()
     torch.manual_seed(arguments.seed)

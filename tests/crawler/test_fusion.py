@@ -30,10 +30,15 @@ def test_each_row_is_of_a_query_of_its_own() -> None:
     assert lexical.tolist() == [[0.5, 1.0], [0.0, 0.0]]
 
 
+def test_words_count_the_less_the_more_texts_share_as_many_of_them() -> None:
+    lexical, _ = comparable(np.array([[8.0, *[6.0] * 10], [8.0, *[2.0] * 10]]), np.zeros((2, 11)))
+    assert lexical[:, 0].tolist() == [0.25, 0.75]
+
+
 def test_a_vector_that_stands_far_out_decides_and_words_decide_among_vectors_that_are_equally_far() -> None:
     def best(cosines: list[float]) -> int:
-        lexical, vector = comparable(np.array([0.0, 9.0]), np.array(cosines))
+        lexical, vector = comparable(np.array([*[6.0] * 10, 9.0]), np.array([cosines[0]] + [0.0] * 9 + [cosines[1]]))
         return int(np.argmax(WEIGHTS.lexical * lexical + WEIGHTS.vector * vector))
 
     assert best([0.95, 0.4]) == 0
-    assert best([0.42, 0.4]) == 1
+    assert best([0.42, 0.4]) == 10
