@@ -10,7 +10,7 @@ import numpy.typing as npt
 from extract import Item
 from pairs import first_sentence, halves
 
-__all__ = ["Figures", "Task", "figures", "tasks"]
+__all__ = ["Figures", "Task", "among", "figures", "tasks"]
 
 _MOST_QUERIES = 1000
 _LEAST_WORDS = 3
@@ -57,6 +57,13 @@ def tasks(items: Sequence[Item], seed: int = 0) -> list[Task]:
         _task("half → other half", dict(enumerate(first for first, _ in cut)), [second for _, second in cut], seed),
         _task("renamed clone", {place: item.renamed for place, item in enumerate(functions) if item.renamed}, code, seed),
     ]
+
+
+def among(task: Task, count: int) -> Task:
+    """Return a task with so many texts at most: all answers, and others by chance."""
+    others = np.random.default_rng(0).permutation(np.setdiff1d(np.arange(len(task.documents)), task.answers))
+    kept = np.concatenate((task.answers, others[: max(0, count - len(task.answers))]))
+    return Task(task.name, task.queries, [task.documents[place] for place in kept], np.arange(len(task.answers)))
 
 
 def figures(task: Task, scores: Callable[[Sequence[str]], npt.NDArray[np.floating]], at_once: int = 100) -> Figures:

@@ -12,16 +12,18 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from benchmark import Figures, Task, figures, tasks
+from benchmark import Figures, Task, among, figures, tasks
 from bm25 import BM25
-from download import download
+from download import download, download_others
 from extract import Item, extract, read
+from others import extract_others
+from peer import Peer
 
+from anam_py.crawler.fusion import comparable
+from anam_py.crawler.ranking import WEIGHTS
 from anam_py.embedding import Embedder, HashingEmbedder, StaticEmbedder, terms_of
 
-HYBRID_SHARE = 0.7  # of the vectors; the rest is BM25's
 FOLDER = Path("build/training")
-PEER = "all-MiniLM-L6-v2"
 
 T = TypeVar("T")
 Scores = Callable[[Sequence[str]], npt.NDArray[np.floating]]
@@ -32,16 +34,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--split", choices=("validate", "test"), default="test")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="for what is downloaded and extracted")
+    parser.add_argument(
+        "--texts", type=int, default=sys.maxsize, help="at most so many for each task, the answers and some by chance"
+    )
     arguments = parser.parse_args()
     embedders: dict[str, Embedder] = {"hashing": HashingEmbedder(), "static": StaticEmbedder()}
     try:
-        embedders[PEER] = peer()
-    except (ImportError, OSError) as error:  # its package, or its weights
-        print(f"{PEER}: not installed ({error})")
-    items = held_out(arguments.folder, arguments.split)
-    print(f"\nThe {arguments.split} split: {sum(item.kind == 'function' for item in items):,} functions\n")
-    for task in tasks(items):
-        show(task, embedders)
+        embedders[Peer.name] = Peer(arguments.folder / "minilm")
+    except (ImportError, OSError) as error:
+        print(f"{Peer.name}: not installed ({error})")
+    print(f"\nThe {arguments.split} split\n")
+    for task in tasks(held_out(arguments.folder, arguments.split)):
+        show(among(task, arguments.texts), embedders)
+    if arguments.split == "test":
+        first, _, _, half, _ = tasks(held_out_others(arguments.folder))
+        embedders.pop(Peer.name, None)
+        for task in (first, half):
+            show(task._replace(name=f"{task.name}, other languages"), embedders)
 
 
 def held_out(folder: Path, split: str) -> list[Item]:
@@ -54,25 +63,14 @@ def held_out(folder: Path, split: str) -> list[Item]:
     return items
 
 
-def peer() -> Embedder:
-    """Return the embedder that people reach for.
-
-    Raises
-    ------
-    ImportError, OSError
-        If its package is not installed, or its weights cannot be had.
-    """
-    from sentence_transformers import SentenceTransformer  # noqa: PLC0415 - need not be there
-
-    class Peer:
-        name = PEER
-        dimension = 384
-        model = SentenceTransformer(PEER)
-
-        def embed(self, texts: Sequence[str], kind: str = "document") -> npt.NDArray[np.float32]:  # noqa: ARG002
-            return self.model.encode(list(texts), normalize_embeddings=True)
-
-    return Peer()
+def held_out_others(folder: Path) -> list[Item]:
+    """Return likewise what is held out of sources in other languages than Python."""
+    items = []
+    for package, sdist in download_others(folder / "sdists", "test").items():
+        target = folder / "items" / f"{package.pin}.others.jsonl"
+        extract_others(sdist, target)
+        items += read(target)
+    return items
 
 
 def show(task: Task, embedders: dict[str, Embedder]) -> None:
@@ -83,7 +81,7 @@ def show(task: Task, embedders: dict[str, Embedder]) -> None:
     report("BM25", figures(task, words.scores), speed)
     for name, embedder in embedders.items():
         dense, speed = timed(lambda embedder=embedder: by_vector(embedder, task.documents), len(task.documents))
-        report(name, figures(task, dense), speed)
+        report(name, figures(task, dense), 0 if name == Peer.name else speed)
         if name == "static":
             report("static + BM25", figures(task, lambda queries, dense=dense: fused(dense(queries), words.scores(queries))), 0)
     print()
@@ -104,14 +102,9 @@ def by_vector(embedder: Embedder, documents: Sequence[str]) -> Scores:
 
 
 def fused(dense: npt.NDArray[np.floating], words: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-    """Return a convex combination of scores that each spread over 0 to 1 (Bruch et al., 2023)."""
-    return HYBRID_SHARE * spread(dense) + (1 - HYBRID_SHARE) * spread(words)
-
-
-def spread(scores: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-    """Return scores from 0 to 1 in each row."""
-    least, most = scores.min(axis=1, keepdims=True), scores.max(axis=1, keepdims=True)
-    return (scores - least) / np.maximum(most - least, 1e-12)
+    """Return the part of a search's score that comes from words and vectors."""
+    lexical, vector = comparable(words, dense)
+    return WEIGHTS.lexical * lexical + WEIGHTS.vector * vector
 
 
 def report(name: str, found: Figures, speed: float) -> None:

@@ -10,18 +10,18 @@ import json
 import re
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-__all__ = ["Item", "extract", "read"]
+__all__ = ["MAX_BYTES", "MAX_LINES", "Item", "extract", "is_left_out", "read", "written"]
 
 _LEFT_OUT = re.compile(
-    r"(^|/)(tests?|testing|_?vendor(ed)?|third_?party|_?externals?|extern|node_modules|site-packages|conftest\.py)(/|$)"
+    r"(^|/)(tests?|testing|_?vendor(ed)?|third_?party|_?externals?|c?extern|subprojects|node_modules|site-packages|conftest\.py)(/|$)"
     r"|(^|/)test_[^/]*$|_pb2|_test\.py$|\.(data|dist-info)/"
 )
-_MAX_BYTES = 400_000
-_MAX_LINES = 400
+MAX_BYTES = 400_000
+MAX_LINES = 400
 _LEAST_LINES = 3
 _LEAST_RENAMED = 2
 
@@ -59,9 +59,14 @@ class Item:
 
 def extract(wheel: Path, target: Path) -> None:
     """Write what a wheel's Python files hold, one item a line as JSON, unless it is there already."""
+    written(target, lambda: (item for path, source in _sources(wheel) for item in _items(path, source)))
+
+
+def written(target: Path, items: Callable[[], Iterable[Item]]) -> None:
+    """Write items, one a line, unless that has been done."""
     if target.exists():
         return
-    lines = [json.dumps(asdict(item)) for path, source in _sources(wheel) for item in _items(path, source)]
+    lines = [json.dumps(asdict(item)) for item in items()]
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".partial")
     partial.write_text("\n".join(lines), encoding="utf-8")
@@ -70,14 +75,19 @@ def extract(wheel: Path, target: Path) -> None:
 
 def read(target: Path) -> list[Item]:
     """Return what `extract` wrote."""
-    rows = map(json.loads, target.read_text(encoding="utf-8").split("\n"))
+    rows = map(json.loads, target.read_text(encoding="utf-8").splitlines())
     return [Item(**{**row, "comments": tuple(row["comments"])}) for row in rows]
+
+
+def is_left_out(path: str) -> bool:
+    """Tell whether a path is that of a test, or of a copy of another project."""
+    return bool(_LEFT_OUT.search(path))
 
 
 def _sources(wheel: Path) -> Iterator[tuple[str, str]]:
     with zipfile.ZipFile(wheel) as archive:
         for member in sorted(archive.infolist(), key=lambda member: member.filename):
-            if not member.filename.endswith(".py") or member.file_size > _MAX_BYTES or _LEFT_OUT.search(member.filename):
+            if not member.filename.endswith(".py") or member.file_size > MAX_BYTES or is_left_out(member.filename):
                 continue
             yield member.filename, archive.read(member).decode("utf-8", "replace")
 
@@ -102,11 +112,11 @@ def _items(path: str, source: str) -> Iterator[Item]:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             kept = [line for line in range(node.lineno, (node.end_lineno or node.lineno) + 1) if line not in hidden]
-            if _LEAST_LINES <= len(kept) <= _MAX_LINES:
+            if _LEAST_LINES <= len(kept) <= MAX_LINES:
                 yield _function(path, node, [lines[line - 1] for line in kept], documented.get(id(node), (0, 0, ""))[2])
         elif isinstance(node, ast.ClassDef):
             kept = [line for line in _outline(node) if line not in hidden]
-            if _LEAST_LINES <= len(kept) <= _MAX_LINES:
+            if _LEAST_LINES <= len(kept) <= MAX_LINES:
                 code = inspect.cleandoc("\n".join(lines[line - 1] for line in kept))
                 yield Item("class", path, node.name, code, documented.get(id(node), (0, 0, ""))[2])
 

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from pairs import Corpus
-from start import rarity, start
+from start import rarity
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -12,7 +12,7 @@ __all__ = ["DEFINED", "Model", "gather"]
 
 N_PLACES = 6
 DEFINED = 2  # the place of the words of a definition's name
-LEARNED, FIXED = 384, 384
+FIXED = 384
 
 
 class Model(nn.Module):
@@ -21,23 +21,23 @@ class Model(nn.Module):
     Parameters
     ----------
     corpus : Corpus
-        What its start is computed from.
+        Whose rare words start with large weights.
+    table : float32 Tensor of shape (n_rows, D)
+        Where the learned rows start.
     stems : int64 ndarray of shape (n_words,)
         The first word with the same stem; such words have the same signs.
-    n_shared : int
-        Rows for words without one of their own.
     seed : int
     """
 
-    def __init__(self, corpus: Corpus, stems: npt.NDArray[np.int64], n_shared: int, seed: int) -> None:
+    def __init__(self, corpus: Corpus, table: Tensor, stems: npt.NDArray[np.int64], seed: int) -> None:
         super().__init__()
-        n_rows = len(stems) + n_shared
+        n_rows = len(table)
         chance = torch.Generator().manual_seed(seed)
         signs = torch.randint(0, 2, (n_rows, FIXED), generator=chance).float() * 2 - 1
         signs[: len(stems)] = signs[torch.from_numpy(stems)]
         rare = rarity(corpus, n_rows)
         weight = torch.from_numpy(np.log(rare / rare.mean())).float()
-        self.table = nn.Parameter(start(corpus, n_rows, LEARNED, seed))
+        self.table = nn.Parameter(table)
         self.signs = nn.Buffer(signs)
         self.weights = nn.Parameter(weight.repeat(2, 1))
         self.places = nn.Parameter(torch.zeros(2, N_PLACES))
@@ -58,7 +58,7 @@ class Model(nn.Module):
 
         Returns
         -------
-        Tensor of shape (n, LEARNED + FIXED)
+        Tensor of shape (n, D + FIXED)
         """
         blocks = []
         for block, table in enumerate((self.table, self.signs)):

@@ -18,7 +18,7 @@ QUESTION = "Parse the command line arguments."
 ANSWER = "def read_options(argv):\n    parser = ArgumentParser()\n    return parser.parse_args(argv)"
 OTHERS = ["class Widget:\n    def draw(self):\n        self.paint()", "def mean(values):\n    return sum(values) / len(values)"]
 # Of the vectors of the four texts, as the model in this checkout gives them: a new model has new ones.
-DIGEST = "81f8c1d7cc9615622a217b1bdfed0c974b37c486797c7a196c2fe364ba6abb77"
+DIGEST = "bc0d93023b3d393ffafd58cce928247f721aa258e63344eb34af86b34f1768cd"
 
 
 def test_vectors_are_the_same_bits_on_every_machine() -> None:
@@ -34,7 +34,7 @@ def test_its_name_says_which_model_it_has_and_loads_nothing() -> None:
     )
     name = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
     content = (files("anam_py.embedding") / "static.npz").read_bytes()
-    assert name == f"static-1-{hashlib.sha256(content).hexdigest()[:8]}"
+    assert name == f"static-2-{hashlib.sha256(content).hexdigest()[:8]}"
 
 
 def test_it_is_what_is_used_where_none_is_given() -> None:
