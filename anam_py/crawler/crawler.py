@@ -32,8 +32,9 @@ __all__ = ["CodeBaseCrawler"]
 class CodeBaseCrawler:
     """Takes the files of a code base into a store, and finds them again.
 
-    Which files: those that git does not ignore, nor an ``.anamignore`` file in the same syntax; text, of at most a given size.
-    `last_report` lists what was passed over, with the reason.
+    Which files: those that git does not ignore, nor an ``.anamignore`` file in the same syntax; text, of at most a given size;
+    no private keys, ``.env`` files and the like. `last_report` lists what was passed over, with the reason. Values in other
+    files that look like secrets are masked before anything is made of them.
 
     Parameters
     ----------

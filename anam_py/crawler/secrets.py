@@ -90,7 +90,8 @@ def kind_by_name(path: str) -> str:
     name = path[path.rfind("/") + 1 :].lower()
     if name == ".env" or (name.startswith(".env.") and not name.endswith(_HARMLESS_ENVIRONMENT)):
         return _ENVIRONMENT
-    return _NAMES.get(name) or _EXTENSIONS.get(name.rpartition(".")[2], "")
+    _, dot, extension = name.rpartition(".")
+    return _NAMES.get(name) or (_EXTENSIONS.get(extension, "") if dot else "")
 
 
 def kind_by_text(path: str, text: str) -> str:

@@ -293,7 +293,7 @@ def test_examples_and_public_keys_are_taken_in(tree: Path, htm: HTMCore, crawler
     files |= {
         "ca.pem": certificate,
         "map.yaml": cluster,
-        "environment": "x\n",
+        "jks": "x\n",
         "credentials.md": "# How\n",
         "notes.md": f"`{PEM}`\n",
     }
