@@ -69,15 +69,16 @@ def index(
     with open_store(location, read_only=False, create=True, dimension=dimension) as htm:
         crawler = anam_py.CodeBaseCrawler(htm, symbols=symbols, embedder=to_index_with(htm, location, embedder))
         recorded = htm.stats()["embedder"]
+        embedded = 0
         with location.entered(path) as root, output.progress("indexing") as show_progress:
             if recorded not in (None, crawler.embedder.name):
                 click.echo(f"Embedding anew with {crawler.embedder.name}: the store was made with {recorded}", err=True)
-                crawler.reembed(progress_callback=show_progress)
+                embedded = crawler.reembed(progress_callback=show_progress)
             wanted, unwanted = [*map(typed, include)], [*map(typed, exclude)]
             report = crawler.index(root, wanted, unwanted, prune=prune, progress_callback=show_progress)
         entries = len(htm)
         htm.make_codes()  # for the searches that follow, which only read
-    summary = _summary(path, location, report, entries, time.perf_counter() - start)
+    summary = _summary(path, location, report, embedded, entries, time.perf_counter() - start)
     if as_json:
         output.write_json(summary)
     else:
@@ -108,7 +109,9 @@ def _forget(path: Path, location: Location, *, as_json: bool) -> None:
         click.echo(f"{path} is not there any more: {forgotten:,} forgotten, in {location.shown}.")
 
 
-def _summary(path: Path, location: Location, report: "CrawlReport", entries: int, seconds: float) -> dict[str, Any]:
+def _summary(
+    path: Path, location: Location, report: "CrawlReport", embedded: int, entries: int, seconds: float
+) -> dict[str, Any]:
     return {
         "path": str(path.resolve()),
         "store": str(location.store),
@@ -122,6 +125,7 @@ def _summary(path: Path, location: Location, report: "CrawlReport", entries: int
         "skipped": report.reasons,
         "renamed": report.renamed,
         "notes": [*map(state.for_shells, report.notes), *report.remarks],
+        "embedded_anew": embedded,
         "entries": entries,
         "seconds": round(seconds, 3),
         "files_per_second": round(report.files / seconds, 1),
@@ -133,7 +137,10 @@ def _write(summary: dict[str, Any], location: Location) -> None:
     known = files["new"] + files["changed"] + files["unchanged"]
     counts = ", ".join(f"{count:,} {what}" for what, count in files.items())
     reasons = ", ".join(f"{count:,} {reason}" for reason, count in summary["skipped"].items())
-    unchanged = " Nothing was indexed anew." if known == files["unchanged"] else ""
+    anew = summary["embedded_anew"]
+    unchanged = (
+        f" {anew:,} entries were embedded anew." if anew else " Nothing was indexed anew." if known == files["unchanged"] else ""
+    )
     click.echo(f"{known:,} files in {summary['seconds']:.1f} s, {summary['files_per_second']:,.0f} files/s.{unchanged}")
     click.echo(f"Files: {counts}{f' ({reasons})' if reasons else ''}.")
     if summary["renamed"]:

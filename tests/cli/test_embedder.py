@@ -59,6 +59,8 @@ def test_index_goes_on_with_what_was_chosen(hashed: Path) -> None:
 def test_another_choice_embeds_the_store_anew_and_says_so(hashed: Path) -> None:
     result = run("index", "--embedder", "static")
     assert (result.status, result.err) == (0, f"Embedding anew with {STATIC}: the store was made with {HASH}\n")
+    assert "entries were embedded anew." in result.out
+    assert "Nothing was indexed anew" not in result.out
     assert "Nothing was indexed anew." in result.out
     assert recorded() == (STATIC, "static")
     assert run("index").err == ""
