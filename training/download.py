@@ -74,6 +74,7 @@ def download_others(folder: Path, split: str | None = None) -> dict[Package, Pat
         for name in _BACKENDS:
             module = Path(backends, *name.split(".")).with_suffix(".py")
             module.parent.mkdir(exist_ok=True)
+            (module.parent / "__init__.py").touch()  # without it, an installed package of that name would come first
             shutil.copy(Path(__file__).with_name("backend.py"), module)
         sdists = pool.map(lambda package: _sdist(folder / package.pin, package, backends), wanted)
         return dict(zip(wanted, sdists, strict=True))

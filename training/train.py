@@ -57,7 +57,6 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--folder", type=Path, default=Path("build/training"), help="for what is downloaded and extracted")
     arguments = parser.parse_args()
-    torch.manual_seed(arguments.seed)
     words, corpus = prepared(items_by_split(arguments.folder), arguments.seed)
     stems = stems_of(words)
     table = start(corpus, Peer(arguments.folder / "minilm").embed(words), len(words) + N_SHARED, arguments.seed)
@@ -115,6 +114,7 @@ def train(model: Model, corpus: Corpus, steps: int, seed: int) -> None:
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda step: min(1, (step + 1) / WARM_UP) * (0.03 + 0.485 * (1 + math.cos(math.pi * step / steps)))
     )
+    torch.manual_seed(seed)
     begun = model.table.detach().clone()
     pull = PULL / (1 + torch.from_numpy(np.bincount(corpus.rows, minlength=len(begun))[:, np.newaxis]).float() / OFTEN)
     chance = np.random.default_rng(seed)
