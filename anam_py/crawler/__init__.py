@@ -15,7 +15,8 @@
      ├─ freshness.py    how the disk differs from what was indexed
      ├─ versions.py     the versions of a file, and what changed in each
      ├─ reembedding.py  another embedder for a whole store
-     └─ search.py       words to hits (scope.py: filters, since.py: only what was written since a moment; ranking.py)
+     └─ search.py       words to hits (scope.py: filters, since.py: only what was written since a moment;
+                        ranking.py, fusion.py)
 
     rules.py            what is dangerous in source that no linter at hand reads
 """
