@@ -190,7 +190,8 @@ def serve() -> None:
 
 def _search_path() -> list[str]:
     """Return where this process finds modules; paths that are no str are for hooks of its own."""
-    return [path for path in sys.path if isinstance(path, str) and os.path.isabs(path)]
+    paths: list[object] = [*sys.path]
+    return [path for path in paths if isinstance(path, str) and Path(path).is_absolute()]
 
 
 def _send(pipe: IO[bytes], frames: list[_Frame]) -> None:
