@@ -30,6 +30,9 @@ __all__ = ["Analysts", "Outcome", "Task", "examined"]
 _Frame: TypeAlias = Any
 
 _LENGTH_BYTES = 8
+_READ_BYTES = 1024 * 1024
+# What a process begins with when it is ready.
+_READY = b"\0anam analyst\0"
 _PACKAGES = Path(__file__).parents[2]
 # The child finds what this process finds, but nothing where this process only happens to be: that may be what is crawled.
 _COMMAND = (
@@ -74,15 +77,25 @@ class Analysts:
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="anam-analyst")
         self._own = threading.local()
         self._analysts: list[_Analyst] = []
+        self._process = os.getpid()
+        self._starting = threading.Lock()
         self._is_closed = False
 
     def submit(self, tasks: Sequence[Task]) -> "Future[list[Outcome]]":
         """Have files analysed by one process; the outcomes come in the order of the tasks."""
-        return self._threads.submit(self._examine, tasks)
+        try:
+            return self._threads.submit(self._examine, tasks)
+        except RuntimeError:  # there are too many threads, or the interpreter is about to end
+            done: Future[list[Outcome]] = Future()
+            done.set_result(list(map(examined, tasks)))
+            return done
 
     def close(self) -> None:
-        """Drop what is not done, and end the processes."""
-        self._is_closed = True
+        """Drop what is not done, and end the processes; in a forked child, whose they are not, do nothing."""
+        if os.getpid() != self._process:
+            return
+        with self._starting:
+            self._is_closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
         for analyst in self._analysts:
             analyst.end()
@@ -90,15 +103,20 @@ class Analysts:
 
     def _examine(self, tasks: Sequence[Task]) -> list[Outcome]:
         if not hasattr(self._own, "analyst"):
-            self._own.analyst = _Analyst.started()
-            if self._own.analyst is not None:
-                self._analysts.append(self._own.analyst)
+            self._own.analyst = self._started()
         analyst: _Analyst | None = self._own.analyst
         outcomes = None if analyst is None else analyst.examine(tasks)
         if outcomes is None and not self._is_closed:
             self._own.analyst = None
             return list(map(examined, tasks))
         return outcomes or []
+
+    def _started(self) -> "_Analyst | None":
+        with self._starting:  # or one that is started while others are being ended would not be
+            analyst = None if self._is_closed else _Analyst.started()
+            if analyst is not None:
+                self._analysts.append(analyst)
+            return analyst
 
 
 class _Analyst:
@@ -108,6 +126,7 @@ class _Analyst:
         self._process = process
         self._tasks = tasks
         self._outcomes = outcomes
+        self._is_ready = False
 
     @classmethod
     def started(cls) -> "_Analyst | None":
@@ -120,6 +139,7 @@ class _Analyst:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
+                bufsize=0,  # a buffer has a lock, which would stay taken in a forked child
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
             )
         except OSError:
@@ -128,17 +148,26 @@ class _Analyst:
             return None
         analyst = cls(process, process.stdin, process.stdout)
         with contextlib.suppress(OSError):
-            marshal.dump([*filter(os.path.isabs, sys.path), str(_PACKAGES)], process.stdin)
+            _write(process.stdin, marshal.dumps([*_search_path(), str(_PACKAGES)]))
         return analyst
 
     def examine(self, tasks: Sequence[Task]) -> list[Outcome] | None:
         """Return the outcomes of tasks; None if the process has ended."""
         try:
+            if not self._is_ready:
+                self._await()
             _send(self._tasks, [tuple(task) for task in tasks])
             frames = _receive(self._outcomes)
         except (OSError, ValueError, EOFError):  # ValueError: it was closed
             return None
         return [_unpacked(frame) for frame in frames]
+
+    def _await(self) -> None:
+        """Pass over what else a Python writes when it starts: files of its site may print something."""
+        seen = b""
+        while not seen.endswith(_READY):
+            seen = seen[-len(_READY) :] + _read(self._outcomes, 1)
+        self._is_ready = True
 
     def end(self) -> None:
         """End the process, whatever it is doing."""
@@ -154,14 +183,20 @@ def serve() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupted terminal tells everyone in it; whoever asks will end this
     tasks, outcomes = sys.stdin.buffer, sys.stdout.buffer
     with contextlib.suppress(EOFError, BrokenPipeError):
+        _write(outcomes, _READY)
         while True:
             _send(outcomes, [_packed(examined(Task(*frame))) for frame in _receive(tasks)])
 
 
+def _search_path() -> list[str]:
+    """Return where this process finds modules; paths that are no str are for hooks of its own."""
+    paths: list[object] = [*sys.path]
+    return [path for path in paths if isinstance(path, str) and Path(path).is_absolute()]
+
+
 def _send(pipe: IO[bytes], frames: list[_Frame]) -> None:
     content = marshal.dumps(frames)
-    pipe.write(len(content).to_bytes(_LENGTH_BYTES, "little") + content)
-    pipe.flush()
+    _write(pipe, len(content).to_bytes(_LENGTH_BYTES, "little") + content)
 
 
 def _receive(pipe: IO[bytes]) -> list[_Frame]:
@@ -170,11 +205,21 @@ def _receive(pipe: IO[bytes]) -> list[_Frame]:
     return frames
 
 
+def _write(pipe: IO[bytes], content: bytes) -> None:
+    rest = memoryview(content)
+    while rest:
+        rest = rest[pipe.write(rest) :]
+    pipe.flush()
+
+
 def _read(pipe: IO[bytes], length: int) -> bytes:
-    content = pipe.read(length)
-    if len(content) < length:
-        raise EOFError
-    return content
+    content = bytearray()
+    while len(content) < length:
+        part = pipe.read(min(length - len(content), _READ_BYTES))
+        if not part:
+            raise EOFError
+        content += part
+    return bytes(content)
 
 
 def _packed(outcome: Outcome) -> _Frame:

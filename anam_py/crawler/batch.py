@@ -176,7 +176,13 @@ def embed_query(embedder: Embedder, query: str) -> npt.NDArray[np.float32]:
 
 
 def _checked(embedder: Embedder, given: object, count: int) -> npt.NDArray[np.float32]:
-    vectors = np.asarray(given)
+    try:
+        vectors = np.asarray(given)
+    except ValueError as error:  # rows of several lengths
+        raise CrawlerError(
+            f"embedder {embedder.name!r} must give {count} vectors of {embedder.dimension} numbers, "
+            f"what it gave is no array: {error}"
+        ) from error
     if vectors.shape != (count, embedder.dimension) or vectors.dtype.kind not in "fiu":
         raise CrawlerError(
             f"embedder {embedder.name!r} must give {count} vectors of {embedder.dimension} numbers, "

@@ -139,8 +139,10 @@ def _read_once(path: str, max_bytes: int) -> Content | None:
         if before.st_size > max_bytes:
             raise Unindexable(Reason.OVERSIZED, f"{before.st_size:,} bytes, the limit is {max_bytes:,}")
         data = file.read(_HEAD)
+        if data is None:  # as from /proc/kmsg, a regular file by its mode
+            raise Unindexable(Reason.SPECIAL, "it has nothing to read at the moment")
         _refuse_binary(data)
-        data += file.read(max_bytes + 1 - len(data))
+        data += file.read(max_bytes + 1 - len(data)) or b""
         after = os.fstat(file.fileno())
     unchanged = (before.st_mtime_ns, *moment(before)) == (after.st_mtime_ns, *moment(after))
     return Content(data, after) if unchanged and len(data) == after.st_size else None

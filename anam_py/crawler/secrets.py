@@ -198,7 +198,9 @@ def _secret(text: str, start: int, end: int, *, in_quotes: bool) -> tuple[int, i
 def _names_secret(before: str, signs: tuple[str, ...]) -> bool:
     """Tell whether what stands before a value is the name of a secret, followed by a sign that has one of these in it."""
     found = _NAMED.search(before)
-    if found is None or not (found["option"] or found["sign"].startswith(("!", *signs))):
-        return False
-    name = found["name"] or found["option"]
-    return SECRET_NAME.search(name) is not None and "public" not in name.lower()
+    while found is not None and (found["option"] or found["sign"].startswith(("!", *signs))):
+        name = found["name"] or found["option"]
+        if SECRET_NAME.search(name) is not None and "public" not in name.lower():
+            return True
+        found = _NAMED.search(before, found.start() + 1)  # of "note: password = " the first is no name with its type
+    return False

@@ -1,5 +1,6 @@
 """What the crawler knows of each file, committed together with the entries it made of it."""
 
+import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -22,6 +23,8 @@ __all__ = ["Entry", "File", "Ledger", "Root"]
 _ROOT = ""
 # What the catalog records of a root, by what the keys of its files start with.
 _RECORD = "root:"
+# The year 5138: later ones are not moments for every clock.
+_LATEST = 1e11
 
 
 class Entry(NamedTuple):
@@ -223,6 +226,19 @@ def _meta(embedder: str | None, choice: str | None, roots: Mapping[str, Root | N
 def _root(recorded: str) -> Root | None:
     """Return a root as it was recorded; None if what stands there cannot be one, which is as good as nothing."""
     try:
-        return Root(**json.loads(recorded))
+        root = Root(**json.loads(recorded))
     except (ValueError, TypeError, RecursionError):
         return None
+    return root if _is_root(*root) else None
+
+
+def _is_root(path: Any, beside: Any, started: Any, ended: Any, *others: Any) -> bool:
+    """Tell whether what is recorded of a root is of the types that it has to be: somebody may have edited it."""
+    include, exclude, symbols, notes = others
+    lists = (include, exclude, notes)
+    return (
+        all(isinstance(each, (int, float)) and abs(each) < _LATEST for each in (started, 0 if ended is None else ended))
+        and all(isinstance(each, list) for each in lists)
+        and all(isinstance(each, str) for each in itertools.chain((path, "" if beside is None else beside), *lists))
+        and isinstance(symbols, bool)
+    )

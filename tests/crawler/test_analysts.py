@@ -2,8 +2,12 @@
 
 import contextlib
 import dataclasses
+import os
 import signal
+import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -160,3 +164,88 @@ def test_what_is_crawled_is_never_run(tree: Path, htm: HTMCore, processes: list[
     assert CodeBaseCrawler(htm).index(".").complete
     assert len(processes) == 2
     assert not (tree / "sprung").exists()
+
+
+TASK = analysts.Task(b"def f():\n    return 1\n" * 500, 0.0, "a.py", "a.py", 20_000, "any", symbols=True)
+
+
+@pytest.fixture
+def one() -> Iterator[analysts.Analysts]:
+    """Return what has one process."""
+    found = analysts.Analysts(1)
+    yield found
+    found.close()
+
+
+def test_paths_of_modules_that_are_no_strings_are_passed_over(
+    one: analysts.Analysts, processes: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path, Path("/elsewhere"), None])
+    assert one.submit([TASK]).result() == [analysts.examined(TASK)]
+    assert processes[0].poll() is None
+
+
+@pytest.mark.parametrize("noise", ["x", "hello\n", "a banner of several words\n", "\0anam"])
+def test_what_a_python_prints_when_it_starts_is_passed_over(
+    noise: str, one: analysts.Analysts, processes: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(analysts, "_COMMAND", f"print({noise!r}, end='', flush=True); {analysts._COMMAND}")
+    assert one.submit([TASK]).result(30) == [analysts.examined(TASK)]
+    assert processes[0].poll() is None
+
+
+def test_a_process_that_is_being_started_while_others_are_ended_ends_too(
+    one: analysts.Analysts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, started, begun = analysts._Analyst.started, [], threading.Event()
+
+    def slow() -> Any:
+        started.append(start())
+        begun.set()
+        time.sleep(0.2)
+        return started[0]
+
+    monkeypatch.setattr(analysts._Analyst, "started", slow)
+    one.submit([TASK])
+    begun.wait()
+    one.close()
+    assert started[0]._process.returncode is not None
+
+
+def test_without_threads_files_are_analysed_all_the_same(one: analysts.Analysts, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        assert one.submit([TASK]).result(0) == [analysts.examined(TASK)]
+
+
+FORKING = """
+import gc, os, signal, sys
+from anam_py.crawler.analysts import Analysts, Task
+found = Analysts(1)
+task = Task(b"def f():\\n    return 1\\n" * 10_000, 0.0, "a.py", "a.py", 20_000, "any", True)
+found.submit([task]).result()
+under_way = found.submit([task] * 4)
+while not under_way.running():
+    pass
+process = os.fork()
+if not process:
+    signal.alarm(20)
+    if sys.argv[1] == "closes":
+        found.close()
+    del found
+    gc.collect()
+    sys.exit()
+status = os.waitpid(process, 0)[1]
+print(status, len(under_way.result()), found._analysts[0]._process.poll())
+found.close()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+@pytest.mark.parametrize("child", ["closes", "exits"])
+def test_a_forked_child_leaves_the_processes_to_its_parent(child: str) -> None:
+    command = [sys.executable, "-W", "ignore", "-c", FORKING, child]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "0 4 None\n"

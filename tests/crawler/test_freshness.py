@@ -1,5 +1,7 @@
 """Whether an index is complete, and how the disk differs from it."""
 
+import json
+import math
 import os
 import shutil
 import signal
@@ -9,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from trees import git, make_tree
@@ -523,7 +526,16 @@ def test_a_reason_that_only_a_later_version_knows_is_shown_as_it_stands(index: I
 
 def test_a_root_of_which_nonsense_is_recorded_is_not_known(index: Index) -> None:
     htm = index.crawler._htm
-    for nonsense in ("", "[1]", '{"path": 1}', "nonsense"):
+    recorded = Ledger(htm).roots()[""]._asdict()
+    wrong: list[dict[str, Any]] = [
+        *({"path": path} for path in (5, None)),
+        {"beside": 5},
+        *({name: when} for name in ("started", "ended") for when in ("x", math.nan, math.inf, 1e300, -1e300)),
+        {"started": None},
+        *({name: several} for name in ("include", "exclude", "notes") for several in (None, "*.py", [5])),
+        {"symbols": "x"},
+    ]
+    for nonsense in ("", "[1]", '{"path": 1}', "nonsense", *(json.dumps(recorded | each) for each in wrong)):
         with htm._writing()._writer.transaction():
             htm._writing()._writer.set_meta("root:", nonsense)
         assert index.status().complete is None

@@ -37,6 +37,16 @@ def test_row_43_what_became_a_pipe_or_a_link_since_it_was_met_is_not_opened(tmp_
     assert reason_of(tmp_path) is Reason.UNREADABLE
 
 
+def test_row_43_a_file_that_has_nothing_to_read_yet_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    writer = os.open(tmp_path / "pipe", os.O_RDWR)
+    monkeypatch.setattr(reading.stat, "S_ISREG", lambda _: True)  # as /proc/kmsg says of itself
+    try:
+        assert reason_of(tmp_path / "pipe") is Reason.SPECIAL
+    finally:
+        os.close(writer)
+
+
 def test_row_44_a_huge_sparse_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
     with (tmp_path / "sparse").open("wb") as file:
         file.truncate(1 << 40)

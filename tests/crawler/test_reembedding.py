@@ -130,6 +130,16 @@ def test_what_an_embedder_gives_is_checked(tree: Path, htm: HTMCore) -> None:
     assert len(htm) == 0
 
 
+def test_vectors_of_several_lengths_are_the_embedders_fault(tree: Path, htm: HTMCore) -> None:
+    class Ragged(Reversed):
+        def embed(self, texts: Sequence[str], kind: Any = "document") -> Any:
+            return [vector[: 9 - place] for place, vector in enumerate(super().embed(texts, kind))]
+
+    make_tree(tree, FILES)
+    with pytest.raises(CrawlerError, match=r"'reversed-1' must give 4 vectors of 768 numbers, what it gave is no array"):
+        CodeBaseCrawler(htm, embedder=Ragged()).index(".")
+
+
 @pytest.mark.parametrize("number", [np.nan, np.inf, 1e300])
 def test_vectors_that_are_not_finite_are_the_embedders_fault(number: float, tree: Path, htm: HTMCore) -> None:
     class Broken(Reversed):

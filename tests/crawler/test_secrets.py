@@ -85,7 +85,7 @@ QUOTED = {
     "a.py": [
         '{name} = "{value}"', "{name}='{value}'", 'f({name}="{value}")', '{{"{name}": "{value}"}}', 'x["{name}"] = "{value}"',
         '{name}: str = "{value}"', 'if {name} == "{value}": pass', '{name} = b"{value}"', "set_{name}('{value}')",
-        "x.{name} = '{value}'",
+        "x.{name} = '{value}'", '# note: {name} = "{value}"', '"""As in: {name} = \'{value}\'"""',
     ],
     "a.ts": ['const {name}: string = "{value}";', "export const x = {{ {name}: '{value}' }};", "{name} = `{value}`"],
     "a.rs": ['pub const {name}: &\'static str = "{value}";', 'let {name} = "{value}";'],
