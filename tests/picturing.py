@@ -34,9 +34,19 @@ def read_settings(text, strict):
     return settings
 '''
 
+# So that the two files are not drawn on top of each other.
+SIZES = (
+    "\n\nSIZES = {\n"
+    + "".join(
+        f'    "{name}": (\n        {width},\n        {height},\n    ),\n'
+        for name, width, height in [("sheet", 210, 297), ("postcard", 105, 148), ("envelope", 110, 220)]
+    )
+    + "}\n"
+)
+
 FILES = {
     "settings/window.py": PARSER.format(what="window", mark="#"),
-    "settings/printer.py": PARSER.format(what="printer", mark="comment:"),
+    "settings/printer.py": PARSER.format(what="printer", mark="comment:") + SIZES,
     "shapes/circle.py": '''"""Circles."""
 
 import math

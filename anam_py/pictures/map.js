@@ -7,6 +7,7 @@
   const brush = canvas.getContext("2d");
   const GREY = 8;
   const MARGIN = 48;
+  const SIDE = 76; // no dot lies below the buttons
   const MOST_ZOOM = 60;
   const HITS = 8;
   const FAINT = 0.1;
@@ -64,7 +65,7 @@
     canvas.height = Math.round(height * density);
     brush.setTransform(density, 0, 0, density, 0, 0);
     const reach = files.reduce((most, file) => [Math.max(most[0], Math.abs(file.x)), Math.max(most[1], Math.abs(file.y))], [0.2, 0.2]);
-    scale = Math.max(1, Math.min((width / 2 - MARGIN) / reach[0], (height / 2 - MARGIN) / reach[1]));
+    scale = Math.max(1, Math.min((width / 2 - SIDE) / reach[0], (height / 2 - MARGIN) / reach[1]));
     grain = Math.min(1.2, Math.max(0.6, scale / 400));
     draw();
   }

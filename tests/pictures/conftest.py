@@ -24,7 +24,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_project(tmp_path_factory.mktemp("pictures") / "project")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def htm(project: Path) -> Iterator[HTMCore]:
     """Return the store of the code base."""
     with HTMCore(store_of(project), read_only=True) as htm:
@@ -32,9 +32,10 @@ def htm(project: Path) -> Iterator[HTMCore]:
 
 
 @pytest.fixture(scope="session")
-def surveyed(htm: HTMCore) -> Survey:
+def surveyed(project: Path) -> Survey:
     """Return what is known of the code base."""
-    return survey(htm)
+    with HTMCore(store_of(project), read_only=True) as htm:
+        return survey(htm)
 
 
 @pytest.fixture(scope="session")
@@ -44,9 +45,10 @@ def drawn(surveyed: Survey) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def told(htm: HTMCore, surveyed: Survey) -> dict[str, Any]:
+def told(project: Path, surveyed: Survey) -> dict[str, Any]:
     """Return what the report tells of the code base."""
-    return report_content(htm, surveyed, "project")
+    with HTMCore(store_of(project), read_only=True) as htm:
+        return report_content(htm, surveyed, "project")
 
 
 @pytest.fixture(scope="session")
