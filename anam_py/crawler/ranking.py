@@ -5,7 +5,7 @@ Every signal is a number from 0 to 1, and a score is their weighted mean, so tha
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -95,7 +95,7 @@ def ranked(query: str, candidates: Sequence[Candidate], mode: Mode, weights: Wei
     """
     wanted = frozenset(terms_of(query))
     described = [_described(candidate.record) for candidate in candidates]
-    rarity = _rarity(wanted, described)
+    terms = _Wanted.of(wanted, described)
     found = np.array([(candidate.lexical, candidate.vector) for candidate in candidates]).reshape(-1, 2)
     lexical, vector = (scores.tolist() for scores in comparable(found[:, 0], found[:, 1]))
     both = weights.lexical + weights.vector
@@ -105,9 +105,9 @@ def ranked(query: str, candidates: Sequence[Candidate], mode: Mode, weights: Wei
         scores = {
             "lexical": words,
             "vector": cosine,
-            "name": _likeness(wanted, there.name, rarity),
-            "path": _coverage(wanted, there.path, rarity),
-            "summary": _coverage(wanted, there.summary, rarity),
+            "name": terms.likeness(there.name),
+            "path": terms.coverage(there.path),
+            "summary": terms.coverage(there.summary),
         }
         if not _is_related(candidate, scores, mode):
             continue
@@ -142,27 +142,33 @@ def _described(record: Record) -> _Described:
     return _Described(*(frozenset(terms_of(text)) for text in texts))
 
 
-def _rarity(wanted: frozenset[str], described: Sequence[_Described]) -> Callable[[str], float]:
-    """Return how much a term says: the logarithm of how few of the candidates are called or summarised by it.
+class _Wanted(NamedTuple):
+    """The terms of a query, with how much each says: the logarithm of how few of the candidates are called or summarised by it.
 
     All candidates share words with the query, so that a word which few of them are called by is what sets those apart.
     """
-    count = Counter(term for there in described for term in there.name | (there.summary & wanted))
-    return lambda term: math.log(1 + len(described) / (1 + count[term]))
 
+    rarity: dict[str, float]
+    whole: float
 
-def _likeness(wanted: frozenset[str], there: frozenset[str], rarity: Callable[[str], float]) -> float:
-    """Return how far two sets of terms are the same: 1 if they are.
+    @classmethod
+    def of(cls, terms: frozenset[str], described: Sequence[_Described]) -> "_Wanted":
+        count = Counter(term for there in described for term in terms & (there.name | there.summary))
+        rarity = {term: math.log(1 + len(described) / (1 + count[term])) for term in terms}
+        return cls(rarity, math.fsum(rarity.values()))
 
-    The geometric mean of the part of the wanted terms that is there, and of the part of what is there that is wanted.
-    """
-    return math.sqrt(_coverage(wanted, there, rarity) * len(wanted & there) / len(there)) if there else 0.0
+    def likeness(self, there: frozenset[str]) -> float:
+        """Return how far two sets of terms are the same: 1 if they are.
 
+        The geometric mean of the part of the wanted terms that is there, and of the part of what is there that is wanted.
+        """
+        shared = self.rarity.keys() & there
+        return math.sqrt(self.coverage(there) * len(shared) / len(there)) if shared else 0.0
 
-def _coverage(wanted: frozenset[str], there: frozenset[str], rarity: Callable[[str], float]) -> float:
-    """Return which part of the wanted terms is there, each weighted by its rarity."""
-    shared, whole = (sum(map(rarity, terms)) for terms in (wanted & there, wanted))
-    return shared / whole if shared else 0.0
+    def coverage(self, there: frozenset[str]) -> float:
+        """Return which part of the wanted terms is there, each weighted by its rarity; in whatever order sets have theirs."""
+        shared = self.rarity.keys() & there
+        return math.fsum(map(self.rarity.__getitem__, shared)) / self.whole if shared else 0.0
 
 
 def _is_aside(record: Record, wanted: frozenset[str]) -> bool:
