@@ -620,13 +620,13 @@ def test_coding_that_fails_is_told_once_and_tried_again(
     step: str,
 ) -> None:
     htm = open_store(shard_count=2, dimension=DIMENSION)
-    fill(htm, vectors)
 
     def fail(*_: object, **__: object) -> None:
         raise error
 
     with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
         patch.setattr(_core, step, fail)
+        fill(htm, vectors)  # not before: coding begins by itself
         for _ in range(3):
             htm.compact()
             finds(htm, vectors)
