@@ -31,6 +31,8 @@ _Frame: TypeAlias = Any
 
 _LENGTH_BYTES = 8
 _READ_BYTES = 1024 * 1024
+# tree-sitter's binding keeps what it is given piece by piece, for good: a process that was given so much makes way for another.
+_MOST_GIVEN = 32 * 1024 * 1024
 # What a process begins with when it is ready.
 _READY = b"\0anam analyst\0"
 _PACKAGES = Path(__file__).parents[2]
@@ -105,6 +107,9 @@ class Analysts:
         if not hasattr(self._own, "analyst"):
             self._own.analyst = self._started()
         analyst: _Analyst | None = self._own.analyst
+        if analyst is not None and analyst.given > _MOST_GIVEN:
+            analyst.end()
+            analyst = self._own.analyst = self._started()
         outcomes = None if analyst is None else analyst.examine(tasks)
         if outcomes is None and not self._is_closed:
             self._own.analyst = None
@@ -127,6 +132,7 @@ class _Analyst:
         self._tasks = tasks
         self._outcomes = outcomes
         self._is_ready = False
+        self.given = 0
 
     @classmethod
     def started(cls) -> "_Analyst | None":
@@ -156,6 +162,7 @@ class _Analyst:
         try:
             if not self._is_ready:
                 self._await()
+            self.given += sum(len(task.data) for task in tasks)
             _send(self._tasks, [tuple(task) for task in tasks])
             frames = _receive(self._outcomes)
         except (OSError, ValueError, EOFError):  # ValueError: it was closed
