@@ -188,7 +188,7 @@ class Crawl:
             return False
         self._report.count(UNCHANGED)
         self._report.empty += row.outcome == EMPTY
-        self._batch.add(None if content is None else self._known.refreshed(row, content.status), result)
+        self._batch.add(None if content is None else self._known.refreshed(row, content), result)
         return True
 
     def _index(self, row: File | None, content: Content, drafts: list[Draft]) -> None:
@@ -207,7 +207,7 @@ class Crawl:
         language = own.metadata["language"]
         if language not in WITH_GRAMMAR and any(draft.metadata["kind"] == WINDOW for draft in drafts):
             self._report.windows[language] += 1
-        fresh = self._known.row(own.key, content.status, own.metadata["content_hash"], INDEXED)
+        fresh = self._known.row(own.key, content, own.metadata["content_hash"], INDEXED)
         if row is None or row.outcome != INDEXED:
             self._batch.add(fresh, result, drafts=drafts)
         else:

@@ -15,14 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anam_py._core import lstat_many
-from anam_py.crawler.analysis import analyse, content_hash
+from anam_py.crawler.analysis import analyse, content_hash, content_of
 from anam_py.crawler.known import EMPTY, INDEXED, RECIPE, SKIPPED, digest_of, skip_of
 from anam_py.crawler.paths import fits
 from anam_py.crawler.reading import Unindexable, read
 from anam_py.crawler.reembedding import UNFINISHED
 from anam_py.crawler.report import Reason
 from anam_py.crawler.roots import located, placed
-from anam_py.crawler.secrets import kind_by_name
 from anam_py.crawler.selection import Selection
 from anam_py.crawler.status import IndexStatus
 from anam_py.crawler.walk import Walk
@@ -191,10 +190,10 @@ def _fit_again(skipped: Sequence[File], roots: Mapping[str, Root], limits: Limit
     for key, (path, prefix, size, changed) in _regular(skipped, roots).items():
         is_untouched = (rows[key].size, rows[key].mtime_ns) == (size, changed)
         relative = key[len(prefix) :]
-        if is_untouched or not fits(key) or selections[prefix].leaves_out(relative) or kind_by_name(key):
+        if is_untouched or not fits(key) or selections[prefix].leaves_out(relative):
             continue
         try:
-            analyse(read(path, limits.file_bytes).data, changed / 1e9, key, relative, limits.line_bytes)
+            analyse(content_of(path, key, limits.file_bytes).data, changed / 1e9, key, relative, limits.line_bytes)
         except Unindexable:
             continue
         found.add(key)

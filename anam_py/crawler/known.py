@@ -1,10 +1,7 @@
 """What the store's ledger remembers of each file, and how a file is recognised as the one it remembers."""
 
-import os
-import time
-
 from anam_py.crawler.paths import is_below
-from anam_py.crawler.reading import moment
+from anam_py.crawler.reading import Content, moment
 from anam_py.crawler.report import Reason, Skip
 from anam_py.crawler.selection import Selection
 from anam_py.store import File, Ledger
@@ -43,9 +40,9 @@ def digest_of(row: File) -> str:
     return row.hash.partition(":")[2].removesuffix(_WITH_SYMBOLS)
 
 
-def _moment(status: os.stat_result) -> tuple[int, int]:
-    size, changed = moment(status)
-    return size, changed if changed < time.time_ns() - _CLOCK_TICK_NS else -changed
+def _moment(content: Content) -> tuple[int, int]:
+    size, changed = moment(content.status)
+    return size, changed if changed < content.read_ns - _CLOCK_TICK_NS else -changed
 
 
 class KnownFiles:
@@ -72,14 +69,14 @@ class KnownFiles:
         """Return what is remembered of a file."""
         return self._rows.get(key)
 
-    def row(self, key: str, status: os.stat_result, digest: str, outcome: str) -> File:
+    def row(self, key: str, content: Content, digest: str, outcome: str) -> File:
         """Return what the ledger is to say of a file that was taken in."""
-        size, changed = _moment(status)
+        size, changed = _moment(content)
         return File(key, size, changed, f"{RECIPE}{digest}{_WITH_SYMBOLS if self._symbols else ''}", outcome, "")
 
-    def refreshed(self, row: File, status: os.stat_result) -> File | None:
+    def refreshed(self, row: File, content: Content) -> File | None:
         """Return what the ledger is to say of a file that was touched but not changed; None if that is what it says."""
-        size, changed = _moment(status)
+        size, changed = _moment(content)
         fresh = row._replace(size=size, mtime_ns=changed)
         return None if fresh == row else fresh
 

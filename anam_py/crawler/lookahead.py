@@ -152,7 +152,7 @@ class Lookahead:
         except Unindexable as error:
             look.outcome = error
             return look, None
-        data, status = look.content
+        data, status, _ = look.content
         if look.row is not None and not is_new and self._known.is_same(look.row, content_hash(data)):
             look.is_known = True
             return look, None

@@ -4,6 +4,7 @@ import codecs
 import os
 import re
 import stat
+import time
 from typing import NamedTuple
 
 from anam_py.crawler.report import Reason
@@ -69,10 +70,19 @@ class Unindexable(Exception):
 
 
 class Content(NamedTuple):
-    """The bytes of a file, and its status when they were read."""
+    """The bytes of a file, and its status when they were read.
+
+    Attributes
+    ----------
+    data : bytes
+    status : os.stat_result
+    read_ns : int
+        When that was: what is made of the bytes may take long.
+    """
 
     data: bytes
     status: os.stat_result
+    read_ns: int
 
 
 class Text(NamedTuple):
@@ -131,6 +141,7 @@ def moment(status: os.stat_result) -> tuple[int, int]:
 
 
 def _read_once(path: str, max_bytes: int) -> Content | None:
+    now = time.time_ns()
     # The path may have become a pipe or a link since it was met.
     with open(os.open(path, _FLAGS), "rb") as file:  # noqa: PTH123 - a descriptor
         before = os.fstat(file.fileno())
@@ -145,7 +156,7 @@ def _read_once(path: str, max_bytes: int) -> Content | None:
         data += file.read(max_bytes + 1 - len(data)) or b""
         after = os.fstat(file.fileno())
     unchanged = (before.st_mtime_ns, *moment(before)) == (after.st_mtime_ns, *moment(after))
-    return Content(data, after) if unchanged and len(data) == after.st_size else None
+    return Content(data, after, now) if unchanged and len(data) == after.st_size else None
 
 
 def decode(data: bytes, max_line_bytes: int) -> Text:

@@ -49,7 +49,7 @@ def written_since(htm: HTMCore, moment: float) -> list[str]:
     list of str
     """
     ledger = Ledger(htm)
-    keys = [key for key, _, _ in ledger.moments(INDEXED)]
+    keys = ledger.paths(INDEXED)
     chosen: list[str] = []
     absent = set(keys)
     for paths in located(keys, placed(ledger.roots(), htm.storage_path)).values():

@@ -18,6 +18,8 @@ from trees import git, make_tree
 
 from anam_py import CodeBaseCrawler, CrawlerError, HTMCore
 from anam_py.crawler import IndexStatus
+from anam_py.crawler.known import INDEXED, KnownFiles
+from anam_py.crawler.reading import read
 from anam_py.store import File, Ledger
 
 FILES = {"a.py": "def one(): pass\n", "src/b.py": "def two(): pass\n", "src/deep/c.py": "x = 1\n", "empty.py": "", "d.bin": b"\0"}
@@ -546,3 +548,13 @@ def test_a_file_that_is_only_in_the_ledger_is_below_no_root(htm: HTMCore, tree: 
     CodeBaseCrawler(htm).index("src")
     Ledger(htm).commit(files=[File("elsewhere.py", 1, 1, "1:x", "indexed", "")])
     assert CodeBaseCrawler(htm).status().unplaced == 1
+
+
+def test_a_file_read_just_after_it_was_written_stays_uncertain_however_long_it_takes_to_be_stored(
+    tree: Path, htm: HTMCore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_tree(tree, {"a.py": "x = 1\n"})
+    content = read(str(tree / "a.py"), 1000)
+    monkeypatch.setattr(time, "time_ns", lambda: content.read_ns + 60_000_000_000)
+    row = KnownFiles(Ledger(htm), "", symbols=False).row("a.py", content, "digest", INDEXED)
+    assert row.mtime_ns == -max(content.status.st_mtime_ns, content.status.st_ctime_ns)
